@@ -4,10 +4,7 @@
  */
 
 /** A text condition: the whole value, an unanchored regular expression, or presence. */
-export type TextCondition =
-  | { readonly equals: string }
-  | { readonly regex: string }
-  | { readonly exists: boolean };
+export type TextCondition = { readonly equals: string } | { readonly regex: string } | { readonly exists: boolean };
 
 /** One alternative of a route's `match`, or a middleware's `when`. An absent field takes everything. */
 export interface Match {

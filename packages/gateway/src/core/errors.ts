@@ -46,6 +46,8 @@ export interface ErrorDetails {
   /** The instance that failed; for the log only. */
   readonly instance?: string;
   readonly cause?: unknown;
+  /** The request did not leave the gateway: any method may be tried again, whatever the code says. */
+  readonly nothingSent?: boolean;
 }
 
 /** What a step throws to end an exchange. Only `proxy/respond.ts` turns it into an answer. */
@@ -62,5 +64,10 @@ export class GatewayError extends Error {
 
   get facts(): ErrorFacts {
     return errors[this.code];
+  }
+
+  /** Whether another attempt is safe after this one. */
+  get retry(): RetrySafety {
+    return this.details.nothingSent === true ? "any-method" : this.facts.retry;
   }
 }

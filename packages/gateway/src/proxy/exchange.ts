@@ -1,4 +1,5 @@
 import { GatewayError } from "../core/errors.ts";
+import type { Carrier } from "./carrier.ts";
 import { Fields } from "./http1/fields.ts";
 
 /** How the request's body is delimited on the wire. */
@@ -125,14 +126,6 @@ export class ExchangeResponse {
   body: Uint8Array | undefined;
 }
 
-/** Counters and times of an exchange; read by the access log and the metrics when it is over. */
-export interface ExchangeTimes {
-  /** Monotonic milliseconds: head complete, sent to the instance (0: never), instance's head received (0: never). */
-  readonly startedMs: number;
-  readonly upstreamStartMs: number;
-  readonly upstreamHeadMs: number;
-}
-
 const noParams: RouteMatch = { alternative: 0, params: {}, prefixSegments: 0 };
 const nobody: ConsumerDirectory = { byKey: () => undefined, bySubject: () => undefined };
 const encoder = new TextEncoder();
@@ -160,6 +153,8 @@ export class Exchange {
   consumer: ConsumerRef | undefined;
   /** Verified claims of a token. */
   user: Readonly<Record<string, unknown>> | undefined;
+  /** The wire side; absent in tests that run a middleware without a socket. */
+  carrier: Carrier | undefined;
   /** Attempts at instances so far. */
   attempts = 0;
   requestBytes = 0;

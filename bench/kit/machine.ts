@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import os from "node:os";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** Where figures come from. Two results with the same facts may stand in one table. */
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGb: number;
+  readonly kernel: string;
+  /** Program to version, for those that are there. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Asks the machine and each program. */
+export async function machineFacts(): Promise<Machine> {
+  const versions: Record<string, string> = { node: process.versions.node };
+  const programs: [name: string, argument: string, version: RegExp][] = [
+    ["nginx", "-v", /nginx\/(\S+)/],
+    ["haproxy", "-v", /version (\S+)/],
+    ["wrk", "-v", /wrk \S*?([\d.]+\S*)/],
+  ];
+  for (const [name, argument, version] of programs) {
+    const found = version.exec(await outputOf(name, argument))?.[1];
+    if (found !== undefined) versions[name] = found;
+  }
+  for (const name of ["@fastify/http-proxy", "http-proxy-3"]) versions[name] = await packageVersion(name);
+  return {
+    cpu: os.cpus()[0]?.model ?? "unknown",
+    cores: os.availableParallelism(),
+    memoryGb: Math.round(os.totalmem() / 2 ** 30),
+    kernel: os.release(),
+    versions,
+  };
+}
+
+async function outputOf(program: string, argument: string): Promise<string> {
+  try {
+    const { stdout, stderr } = await run(program, [argument]);
+    return stdout + stderr;
+  } catch (error) {
+    // wrk prints its version and exits with 1.
+    return typeof error === "object" && error !== null && "stdout" in error ? String(error.stdout) : "";
+  }
+}
+
+async function packageVersion(name: string): Promise<string> {
+  const { stdout } = await run("npm", ["ls", name, "--depth=0", "--parseable", "--long"]).catch(() => ({ stdout: "" }));
+  return /@([\d.]+[^:\s@]*)(?::|\s|$)/.exec(stdout)?.[1] ?? "unknown";
+}

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Command } from "commander";
+import { explainCommand, type ExplainIo } from "./explain.ts";
+
+const document = `global: [request-id]
+routes:
+  users:
+    match: { hosts: [api.test], path: /users/:id, methods: [GET] }
+    use:
+      - { rate-limit: { limit: 5, per: 1s }, when: { methods: [POST] } }
+    to: users
+    timeout: 1500ms
+services:
+  users:
+    instances:
+      - { address: "127.0.0.1:3001" }
+`;
+const files: Readonly<Record<string, string>> = {
+  "a.yaml": document,
+  "bad.yaml": "routes: { x: 1 }",
+  "admin-token": "t0ken\n",
+};
+
+async function run(args: readonly string[], rest: Partial<ExplainIo> = {}) {
+  let out = "";
+  let err = "";
+  let code = -1;
+  const io: ExplainIo = {
+    stdout: (text) => (out += text),
+    stderr: (text) => (err += text),
+    env: {},
+    readFile: (path) => {
+      const content = files[path.split("/").at(-1) ?? ""];
+      if (content === undefined) throw new Error("ENOENT");
+      return content;
+    },
+    ...rest,
+  };
+  const program = new Command().exitOverride().configureOutput({ writeErr: io.stderr, writeOut: io.stdout });
+  explainCommand(program, io, (exit) => (code = exit));
+  await program.parseAsync(["explain", ...args], { from: "user" });
+  return { out, err, code };
+}
+
+test("a document is explained offline, with file and line", async () => {
+  const { out, code } = await run(["get", "http://api.test/users/7", "-c", "a.yaml"]);
+  assert.equal(code, 0);
+  for (const line of [
+    "GET /users/7",
+    "Route users takes it.",
+    "  path /users/:id, priority 0, timeout 1.5s (a.yaml:3)",
+    '    :id is "7"',
+    "  1. users: takes it (a.yaml:4)",
+    "       pass  method: GET; is GET",
+    "  1. request-id, global (a.yaml:1)",
+    "       FAIL  when method: POST; is GET",
+    "  users: 100 %, round-robin, connect 2s, first byte 15s, idle 1m, up to 1 retry (a.yaml:10)",
+    "    127.0.0.1:3001 weight 1 (a.yaml:12)",
+  ]) {
+    assert.ok(out.split("\n").includes(line), `${JSON.stringify(line)} in\n${out}`);
+  }
+  assert.match(out, /^ {2}2\. \(skipped\) rate-limit \{"limit":5,"per":"1s"\}, route \(a\.yaml:6\)$/m);
+});
+
+test("the exit code tells whether a route takes it", async () => {
+  assert.equal((await run(["POST", "/users/7", "-H", "Host: api.test", "-c", "a.yaml"])).code, 1);
+  assert.equal((await run(["GET", "/users/7", "-H", "Host: api.test", "-c", "a.yaml"])).code, 0);
+  const { out, code } = await run(["GET", "/nothing", "-c", "a.yaml", "-o", "json"]);
+  assert.equal(code, 1);
+  // The command's own output, read back.
+  assert.equal((JSON.parse(out) as { outcome: string }).outcome, "not-found");
+});
+
+test("a document with mistakes explains nothing and says where they are", async () => {
+  const { err, out, code } = await run(["GET", "/", "-c", "bad.yaml"]);
+  assert.deepEqual([code, out], [1, ""]);
+  assert.match(err, /^bad\.yaml:1:\d+: routes\.x: /);
+});
+
+test("arguments that make no request end in 2 with a way out", async () => {
+  for (const args of [
+    ["GET", "/", "-H", "nonsense"],
+    ["G T", "/"],
+    ["GET", "/", "--client", "me"],
+    ["GET", "/", "-o", "xml"],
+    ["GET", "/", "-c", "a.yaml", "--admin", "http://127.0.0.1:1"],
+    ["GET", "/", "--admin", "http://"],
+  ]) {
+    const { code, err } = await run(args);
+    assert.equal(code, 2, args.join(" "));
+    assert.match(err, /headgate explain --help/);
+  }
+});
+
+test("a running gateway is asked with its token", async () => {
+  const asked: { url: string; authorization: string; body: unknown }[] = [];
+  const answer = {
+    request: { method: "GET", target: "/x", client: "127.0.0.1" },
+    outcome: "route",
+    reason: "Route r takes it.",
+  };
+  const { code, out } = await run(["GET", "/x", "-H", "a: 1", "-H", "A: 2", "--admin", "127.0.0.1:9999"], {
+    fetch: (url, init) => {
+      const authorization = new Headers(init?.headers).get("authorization") ?? "";
+      const body: unknown = typeof init?.body === "string" ? JSON.parse(init.body) : undefined;
+      asked.push({ url: url instanceof URL ? url.href : "", authorization, body });
+      return Promise.resolve(Response.json({ ...answer, candidates: [], leftOut: 0, chain: [], destinations: [] }));
+    },
+  });
+  assert.equal(code, 0);
+  assert.match(out, /Route r takes it\./);
+  const body = { method: "GET", url: "/x", headers: { a: ["1", "2"] }, client: "127.0.0.1" };
+  assert.deepEqual(asked, [{ url: "http://127.0.0.1:9999/v1/explain", authorization: "Bearer t0ken", body }]);
+});
+
+test("a gateway that cannot be asked ends in 3 with a way out", async () => {
+  const refused = await run(["GET", "/x"], {
+    fetch: () => Promise.reject(new TypeError("fetch failed", { cause: new Error("ECONNREFUSED") })),
+  });
+  assert.equal(refused.code, 3);
+  assert.match(refused.err, /ECONNREFUSED.*-c FILE/);
+  const denied = await run(["GET", "/x"], { fetch: () => Promise.resolve(new Response("", { status: 401 })) });
+  assert.equal(denied.code, 3);
+  assert.match(denied.err, /401; the token/);
+  const tokenless = await run(["GET", "/x"], { readFile: () => { throw new Error("ENOENT"); } }); // prettier-ignore
+  assert.equal(tokenless.code, 3);
+  assert.match(tokenless.err, /--data-dir/);
+});

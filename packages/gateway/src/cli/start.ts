@@ -1,0 +1,122 @@
+import { existsSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
+import { DocumentReader } from "../control/read-document.ts";
+import { describeProblem, type ReadDocument } from "../control/replicate-file.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Timers } from "../core/timers.ts";
+import { middlewares } from "../middlewares/index.ts";
+import { openJsonLog, openTerminalLog } from "../telemetry/log.ts";
+import type { ProcessFacts } from "../telemetry/process.ts";
+import { pluginCacheOf, runGateway, type RunningGateway } from "./run-gateway.ts";
+import { configFile, settingsOfEnvironment, settingsOfFlags, type StartFlags } from "./settings.ts";
+
+export type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
+
+/** What a command gets from the process it runs in. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+  /** Whether people read stderr. */
+  readonly terminal: boolean;
+  readonly version: string;
+  readonly process: ProcessFacts;
+  readonly cores: number;
+  readonly workerEntry: URL;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly onSignal: (signal: Signal, action: () => void) => void;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+}
+
+/**
+ * `headgate start`: runs the gateway until SIGTERM or SIGINT, which drain it; a second one ends it at once. SIGHUP reads
+ * the document again and reopens the logs. Resolves with the exit code: 0 drained, 1 it could not start. Throws a
+ * UsageError for flags that cannot be.
+ */
+export async function start(flags: StartFlags, surroundings: Surroundings): Promise<number> {
+  const { env, cwd, stderr, clock, timers, terminal } = surroundings;
+  const named = configFile(flags, env, (path) => existsSync(resolvePath(cwd, path)));
+  const file = resolvePath(cwd, named);
+  const reader = new DocumentReader({
+    file,
+    env,
+    settings: settingsOfFlags(flags),
+    defaults: settingsOfEnvironment(env),
+    table: middlewares,
+    timers,
+  });
+  const seenMs = clock.now();
+  const first = await reader.read((settings) => pluginCacheOf(settings, cwd));
+  if (!isValid(first)) {
+    for (const problem of first.problems) stderr(`${describeProblem(problem)}\n`);
+    stderr(`${named} is not valid, so nothing was started; correct it and start again.\n`);
+    return 1;
+  }
+  const log = terminal ? openTerminalLog(stderr, clock, !env["NO_COLOR"]) : openJsonLog();
+  const { version, process, cores, workerEntry } = surroundings;
+  // Heard from now on: an interrupt while it starts must not leave it half started.
+  const ending = new Promise<void>((resolve) => listenForEnd(surroundings, resolve, () => log.flush()));
+  let gateway: RunningGateway;
+  try {
+    const options = { file, reader, first, seenMs, cwd, version, process, cores, workerEntry, clock, timers, log };
+    gateway = await runGateway(options);
+  } catch (error) {
+    log.error({ err: error }, "the gateway could not start");
+    log.flush();
+    if (terminal) return 1;
+    stderr(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+  announce(gateway, named, surroundings, log);
+  surroundings.onSignal("SIGHUP", () => {
+    log.info({}, "reads the document again and reopens its logs");
+    gateway.reopenLogs();
+    gateway.reload();
+  });
+  await ending;
+  log.info({}, "finishes what is in flight and ends");
+  await gateway.drain();
+  log.flush();
+  return 0;
+}
+
+function isValid(document: ReadDocument): document is ReadDocument & { value: NonNullable<ReadDocument["value"]> } {
+  return document.value !== undefined;
+}
+
+function listenForEnd({ onSignal, exit }: Surroundings, end: () => void, flush: () => void): void {
+  let asked = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    onSignal(signal, () => {
+      if (asked) {
+        flush();
+        exit(1);
+      }
+      asked = true;
+      end();
+    });
+  }
+}
+
+function announce(
+  { addresses, admin, workers }: RunningGateway,
+  file: string,
+  { terminal, stderr, version }: Surroundings,
+  log: { info(fields: object, message: string): void },
+): void {
+  const listening = addresses.map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`);
+  if (!terminal) {
+    log.info({ version, file, listening, admin, workers }, `listens on ${listening.join(", ")}`);
+    return;
+  }
+  const threads = workers === 0 ? "no worker threads" : `${workers} worker${workers === 1 ? "" : "s"}`;
+  const lines = [
+    `Headgate ${version} serves ${file} with ${threads}`,
+    ...listening.map((address) => `  listens on  http://${address}`),
+    `  admin       http://${admin}`,
+  ];
+  stderr(`${lines.join("\n")}\n`);
+}

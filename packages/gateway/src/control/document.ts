@@ -1,0 +1,126 @@
+import { formatBytes, formatDuration } from "@headgate/schema";
+import type {
+  ChainEntry,
+  ConsumerResource,
+  GatewaySettings,
+  Match,
+  Resources,
+  RouteResource,
+  ServiceResource,
+  TextCondition,
+} from "@headgate/schema";
+import { redactSettings } from "./redact.ts";
+
+type Written = Record<string, unknown>;
+
+/**
+ * Resources and settings as a document that validates to the same: what `export` answers. With `secrets` false, what
+ * looks like a secret is replaced by `[redacted]`. Pure.
+ */
+export function toDocument(gateway: GatewaySettings, resources: Resources, secrets: boolean): Written {
+  const writer = new Writer(secrets ? (settings) => settings : redactSettings);
+  const document = {
+    gateway: writtenGateway(gateway),
+    global: writer.chain(resources.global),
+    middlewares: each(resources.middlewares, ({ entry }) => writer.entry(entry)),
+    routes: each(resources.routes, (route) => writer.route(route)),
+    services: each(resources.services, (service) => writer.service(service)),
+    consumers: each(resources.consumers, (consumer) => writtenConsumer(consumer, secrets)),
+    plugins: each(resources.plugins, ({ path }) => path),
+  };
+  const filled = Object.entries(document).filter(([, section]) => Object.keys(section).length > 0);
+  return Object.fromEntries(filled);
+}
+
+const redacted = "[redacted]";
+
+/** Writes the parts that hold settings of middlewares, which may hold secrets. */
+class Writer {
+  readonly #show: (settings: unknown) => unknown;
+
+  constructor(show: (settings: unknown) => unknown) {
+    this.#show = show;
+  }
+
+  chain(entries: readonly ChainEntry[]): unknown[] {
+    return entries.map((entry) => this.entry(entry));
+  }
+
+  entry({ name, settings, when }: ChainEntry): unknown {
+    if (settings === undefined && when === undefined) return name;
+    return { [name]: this.#show(settings) ?? null, ...(when === undefined ? {} : { when: writtenMatch(when) }) };
+  }
+
+  route({ match, use, timeoutMs, priority, to, ...rest }: RouteResource): Written {
+    const [only] = match;
+    const [destination] = to ?? [];
+    const single = to?.length === 1 && destination?.weight === 1;
+    return {
+      match: match.length === 1 && only !== undefined ? writtenMatch(only) : match.map(writtenMatch),
+      ...(use.length === 0 ? {} : { use: this.chain(use) }),
+      ...(to === undefined ? {} : { to: single ? destination.service : to }),
+      ...rest,
+      ...(timeoutMs === undefined ? {} : { timeout: formatDuration(timeoutMs) }),
+      ...(priority === 0 ? {} : { priority }),
+    };
+  }
+
+  service({ timeouts, retry, pool, use, ...rest }: ServiceResource): Written {
+    return {
+      ...rest,
+      timeouts: {
+        connect: formatDuration(timeouts.connectMs),
+        firstByte: formatDuration(timeouts.firstByteMs),
+        idle: formatDuration(timeouts.idleMs),
+      },
+      retry: {
+        attempts: retry.attempts,
+        on: retry.on,
+        budget: retry.budgetRatio,
+        backoff: formatDuration(retry.backoffMs),
+        ...(retry.perTryMs === undefined ? {} : { perTry: formatDuration(retry.perTryMs) }),
+      },
+      pool: { max: pool.max, idle: formatDuration(pool.idleMs) },
+      ...(use.length === 0 ? {} : { use: this.chain(use) }),
+    };
+  }
+}
+
+function each<T>(resources: Readonly<Record<string, T>>, write: (resource: T) => unknown): Written {
+  return Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, write(resource)]));
+}
+
+function writtenGateway({ timeouts, limits, ...settings }: GatewaySettings): Written {
+  return {
+    ...settings,
+    timeouts: {
+      requestHead: formatDuration(timeouts.requestHeadMs),
+      requestBodyIdle: formatDuration(timeouts.requestBodyIdleMs),
+      keepAlive: formatDuration(timeouts.keepAliveMs),
+      drain: formatDuration(timeouts.drainMs),
+    },
+    limits: {
+      requestHead: formatBytes(limits.requestHeadBytes),
+      headers: limits.headers,
+      uri: formatBytes(limits.uriBytes),
+      connections: limits.connections,
+    },
+  };
+}
+
+function writtenMatch({ headers, query, cookies, ...match }: Match): Written {
+  return {
+    ...match,
+    ...(headers === undefined ? {} : { headers: each(headers, writtenCondition) }),
+    ...(query === undefined ? {} : { query: each(query, writtenCondition) }),
+    ...(cookies === undefined ? {} : { cookies: each(cookies, writtenCondition) }),
+  };
+}
+
+function writtenCondition(condition: TextCondition): unknown {
+  return "equals" in condition ? condition.equals : condition;
+}
+
+function writtenConsumer({ keys, ...rest }: ConsumerResource, secrets: boolean): Written {
+  return { ...rest, keys: secrets ? keys : keys.map(() => redacted) };
+}

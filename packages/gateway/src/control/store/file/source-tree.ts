@@ -1,0 +1,239 @@
+import type { Path, Problem } from "@headgate/schema";
+import { formatPath, quote } from "@headgate/schema";
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import type { Alias, Document, Node, Pair, YAMLError, YAMLMap } from "yaml";
+import { expandText } from "./expand.ts";
+import type { Surroundings } from "./expand.ts";
+
+export interface Position {
+  /** From 1. */
+  readonly line: number;
+  /** From 1, in UTF-16 units. */
+  readonly column: number;
+}
+
+export interface SourceProblem extends Pick<Problem, "message" | "hint" | "severity"> {
+  readonly path: Path;
+  readonly position: Position;
+}
+
+/** A text into which something was put. */
+export interface ExpandedText {
+  /** As it is written in the document. */
+  readonly source: string;
+  readonly text: string;
+}
+
+/** What aliases may add to a document, in values: a few nested ones could stand for billions ("billion laughs"). */
+const aliasedValuesMax = 100_000;
+const depthMax = 100;
+/** UTF-16 units. Beyond it a document is a mistake, and parsing it would stall the control thread for minutes. */
+export const documentLengthMax = 64 * 1024 * 1024;
+
+/** One YAML or JSON document: its plain value, and where each part of it stands. JSON is read as the YAML it also is. */
+export class SourceTree {
+  readonly value: unknown;
+  readonly problems: SourceProblem[] = [];
+  /** By `formatPath`. */
+  readonly expanded = new Map<string, ExpandedText>();
+  readonly #lines = new LineCounter();
+  readonly #surroundings: Surroundings;
+  readonly #root: Node | null;
+  readonly #anchors = new Map<string, Node>();
+  // An alias stands for the anchor that was last seen when it was written, wherever it is read from later.
+  readonly #targets = new Map<Alias, Node>();
+  readonly #pairs = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
+  readonly #open = new Set<Node>();
+  #aliasDepth = 0;
+  #aliasedValues = 0;
+
+  constructor(text: string, surroundings: Surroundings) {
+    this.#surroundings = surroundings;
+    const document = this.#parse(text);
+    this.#root = document?.contents ?? null;
+    for (const problem of document?.errors ?? []) this.#addSyntax(problem, "error");
+    for (const problem of document?.warnings ?? []) this.#addSyntax(problem, "warning");
+    // After a syntax error the tree is a guess; problems found in it would lead astray.
+    const broken = this.problems.some((problem) => problem.severity === "error");
+    this.value = broken ? undefined : this.#read(this.#root, []);
+  }
+
+  /** Where a part stands, or the nearest part around it that is written. `key`: its name rather than its value. */
+  locate(path: Path, at: "key" | "value" = "value"): Position {
+    let node: Node | null = this.#root;
+    let offset = offsetOf(node);
+    for (const part of path) {
+      const found = this.#child(node, part);
+      if (found === undefined) break;
+      ({ value: node, offset } = found);
+    }
+    // A map begins at its first key, often on the next line: its own name is what a reader looks for.
+    const scalar = isScalar(node) && node.range !== undefined && node.value !== null;
+    return this.#position(at === "value" && scalar ? offsetOf(node) : offset);
+  }
+
+  #parse(text: string): Document.Parsed | undefined {
+    if (text.length > documentLengthMax) {
+      this.#add([], `the document is larger than ${documentLengthMax / 1024 ** 2} MiB`, 0);
+      return undefined;
+    }
+    try {
+      // Unique keys are checked below: the parser's own check compares each key with each.
+      const options = {
+        lineCounter: this.#lines,
+        strict: true,
+        uniqueKeys: false,
+        prettyErrors: false,
+        stringKeys: true,
+      };
+      return parseDocument(text, options);
+    } catch (error) {
+      // Ten thousand open brackets end the parser's stack.
+      const reason = error instanceof RangeError ? "it is nested too deeply" : String(error);
+      this.#add([], `the document could not be read: ${reason}`, 0);
+      return undefined;
+    }
+  }
+
+  #read(node: Node | null, path: Path): unknown {
+    if (this.#aliasDepth > 0 && ++this.#aliasedValues > aliasedValuesMax) {
+      if (this.#aliasedValues === aliasedValuesMax + 1) {
+        this.#add(path, `aliases stand for more than ${aliasedValuesMax} values`, offsetOf(node));
+      }
+      return null;
+    }
+    if (path.length > depthMax) {
+      if (path.length === depthMax + 1) this.#add(path, `is nested more than ${depthMax} levels deep`, offsetOf(node));
+      return null;
+    }
+    if (isAlias(node)) return this.#readAlias(node, path);
+    if (node !== null && "anchor" in node && typeof node.anchor === "string") this.#anchors.set(node.anchor, node);
+    if (isScalar(node)) return this.#readScalar(node.value, path, offsetOf(node));
+    if (!isMap(node) && !isSeq(node)) return null;
+    this.#open.add(node);
+    const value = isMap(node)
+      ? this.#readMap(node.items, path)
+      : node.items.map((item, index) => this.#read(nodeOf(item), [...path, index]));
+    this.#open.delete(node);
+    return value;
+  }
+
+  #readMap(pairs: readonly Pair[], path: Path): Record<string, unknown> {
+    const own = new Map<string, unknown>();
+    const merged = new Map<string, unknown>();
+    for (const pair of pairs) {
+      const key = keyOf(pair);
+      const at = [...path, key];
+      const offset = offsetOf(nodeOf(pair.key));
+      if (key === "<<") {
+        for (const [name, value] of this.#readMerged(nodeOf(pair.value), path, offset)) {
+          if (!merged.has(name)) merged.set(name, value);
+        }
+        continue;
+      }
+      if (own.has(key)) {
+        this.#add(at, `the key ${quote(key)} appears twice`, offset, "remove one of the two");
+        continue;
+      }
+      // Objects that get a prototype from a document mislead whatever reads them.
+      if (key === "__proto__") this.#add(at, `${quote(key)} cannot be a key`, offset);
+      own.set(key, this.#read(nodeOf(pair.value), at));
+    }
+    return Object.fromEntries([...merged, ...own]);
+  }
+
+  /** `<<: *base` and `<<: [*a, *b]`: the keys of other maps, behind a map's own; earlier ones come first. */
+  #readMerged(node: Node | null, path: Path, offset: number): [string, unknown][] {
+    if (isSeq(node)) return node.items.flatMap((item) => this.#readMerged(nodeOf(item), path, offset));
+    const value = this.#read(node, path);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return Object.entries(value);
+    this.#add(path, '"<<" takes a map or a list of maps', offset);
+    return [];
+  }
+
+  #readAlias(alias: Alias, path: Path): unknown {
+    const target = this.#targets.get(alias) ?? this.#anchors.get(alias.source);
+    if (target === undefined) {
+      this.#add(path, `the alias ${quote(`*${alias.source}`)} has no anchor before it`, offsetOf(alias));
+      return null;
+    }
+    this.#targets.set(alias, target);
+    if (this.#open.has(target)) {
+      this.#add(path, `the alias ${quote(`*${alias.source}`)} stands for something that holds it`, offsetOf(alias));
+      return null;
+    }
+    this.#aliasDepth++;
+    const value = this.#read(target, path);
+    this.#aliasDepth--;
+    return value;
+  }
+
+  #readScalar(value: unknown, path: Path, offset: number): unknown {
+    if (typeof value !== "string") return value;
+    const { text, expanded, problems } = expandText(value, this.#surroundings);
+    const position = this.#position(offset);
+    for (const problem of problems) this.problems.push({ ...problem, path, position });
+    if (expanded) this.expanded.set(formatPath(path), { source: value, text });
+    return text;
+  }
+
+  #child(node: Node | null, part: string | number): { value: Node | null; offset: number } | undefined {
+    const container = isAlias(node) ? (this.#targets.get(node) ?? null) : node;
+    if (isSeq(container)) {
+      if (typeof part !== "number" || part >= container.items.length) return undefined;
+      const item = nodeOf(container.items[part]);
+      return { value: item, offset: offsetOf(item) };
+    }
+    if (!isMap(container)) return undefined;
+    const own = this.#pairsOf(container).get(String(part));
+    if (own !== undefined) return { value: nodeOf(own.value), offset: offsetOf(nodeOf(own.key)) };
+    for (const pair of container.items) {
+      if (keyOf(pair) !== "<<") continue;
+      const merged = nodeOf(pair.value);
+      for (const one of isSeq(merged) ? merged.items.map(nodeOf) : [merged]) {
+        const found = this.#child(one, part);
+        if (found !== undefined) return found;
+      }
+    }
+    return undefined;
+  }
+
+  /** Ten thousand routes with a problem each would otherwise be looked for ten thousand times from the first. */
+  #pairsOf(map: YAMLMap): ReadonlyMap<string, Pair> {
+    let pairs = this.#pairs.get(map);
+    // In reverse, so that of a repeated key the first stays.
+    pairs ??= new Map(map.items.map((pair): [string, Pair] => [keyOf(pair), pair]).reverse());
+    this.#pairs.set(map, pairs);
+    return pairs;
+  }
+
+  #add(path: Path, message: string, offset: number, hint?: string): void {
+    const position = this.#position(offset);
+    this.problems.push({ path, message, ...(hint === undefined ? {} : { hint }), severity: "error", position });
+  }
+
+  #addSyntax(error: YAMLError, severity: "error" | "warning"): void {
+    const told = error.message.split("\n", 1)[0] ?? error.message;
+    const hint = error.code === "TAB_AS_INDENT" ? "indent with spaces" : undefined;
+    const position = this.#position(error.pos[0]);
+    this.problems.push({ path: [], message: told, ...(hint === undefined ? {} : { hint }), severity, position });
+  }
+
+  #position(offset: number): Position {
+    const { line, col } = this.#lines.linePos(offset);
+    return line === 0 ? { line: 1, column: 1 } : { line, column: col };
+  }
+}
+
+function keyOf(pair: Pair): string {
+  return isScalar(pair.key) ? String(pair.key.value ?? "") : "";
+}
+
+function offsetOf(node: Node | null): number {
+  return node?.range?.[0] ?? 0;
+}
+
+/** The parser's types allow plain values where a parsed document only has nodes. */
+function nodeOf(value: unknown): Node | null {
+  return isMap(value) || isSeq(value) || isScalar(value) || isAlias(value) ? value : null;
+}

@@ -1,0 +1,180 @@
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Timers } from "../core/timers.ts";
+import type { SnapshotChange } from "../proxy/snapshot.ts";
+import type { GaugeHandle } from "../telemetry/metrics.ts";
+import { Metrics } from "../telemetry/metrics.ts";
+import type { BoundAddress, FromWorker, LogLevel, ToWorker, WorkerStart } from "./worker-messages.ts";
+
+const heartbeatIntervalMs = 500;
+
+/** What the host needs of a proxy. `prepare` does the work of a change, `commit` is one assignment. */
+export interface HostedProxy<Prepared> {
+  prepare(change: SnapshotChange): Promise<Prepared>;
+  commit(prepared: Prepared): void;
+  listen(reusePort: boolean): Promise<readonly BoundAddress[]>;
+  drain(timeoutMs: number): Promise<void>;
+  close(): void;
+}
+
+/** The log this worker writes; with the proxy, what the worker consists of. */
+export interface HostedLog {
+  reopen(): Promise<void> | void;
+  close(): Promise<void>;
+}
+
+export interface HostParts<Prepared> {
+  readonly proxy: HostedProxy<Prepared>;
+  readonly accessLog: HostedLog;
+}
+
+export interface HostOptions<Prepared> {
+  readonly start: WorkerStart;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Busy share of the event loop since the last call, 0 to 1. */
+  readonly utilization: () => number;
+  readonly post: (message: FromWorker) => void;
+  /** Called once when the worker has drained and may end. */
+  readonly exit: () => void;
+  readonly build: (log: Log, metrics: Metrics) => HostParts<Prepared>;
+}
+
+/** A worker's side of the conversation with the control thread: obeys `ToWorker`, answers with `FromWorker`. */
+export class WorkerHost<Prepared> {
+  readonly #options: HostOptions<Prepared>;
+  readonly #parts: HostParts<Prepared>;
+  readonly #heartbeats: Int32Array;
+  readonly #utilization: GaugeHandle;
+  readonly #stopBeating: () => void;
+  #prepared: { readonly id: number; readonly revision: number; readonly value: Prepared } | undefined;
+  /** The newest preparation asked for; an older one that ends later is not kept. */
+  #wanted = 0;
+
+  constructor(options: HostOptions<Prepared>) {
+    this.#options = options;
+    this.#heartbeats = new Int32Array(options.start.heartbeatMemory);
+    const metrics = new Metrics((news) => options.post({ type: "metrics", news }));
+    this.#utilization = metrics.gauge("event_loop_utilization");
+    this.#parts = options.build(postingLog(options.post), metrics);
+    this.#stopBeating = options.timers.every(heartbeatIntervalMs, () => this.#beat());
+    options.post({ type: "booted" });
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case "prepare":
+        void this.#prepare(message.id, message.change);
+        return;
+      case "commit":
+        this.#commit(message.id);
+        return;
+      case "abandon":
+        if (this.#prepared?.id === message.id) this.#prepared = undefined;
+        this.#wanted = 0;
+        return;
+      case "listen":
+        void this.#listen();
+        return;
+      case "drain":
+        void this.#drain(message.timeoutMs);
+        return;
+      case "reopen-logs":
+        void Promise.resolve(this.#parts.accessLog.reopen());
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Ends without waiting for anyone. */
+  close(): void {
+    this.#stopBeating();
+    this.#parts.proxy.close();
+  }
+
+  async #prepare(id: number, change: SnapshotChange): Promise<void> {
+    this.#wanted = id;
+    try {
+      const value = await this.#parts.proxy.prepare(change);
+      if (this.#wanted !== id) return;
+      this.#prepared = { id, revision: change.revision, value };
+      this.#options.post({ type: "prepared", id });
+    } catch (error) {
+      this.#options.post({ type: "rejected", id, message: messageOf(error) });
+    }
+  }
+
+  #commit(id: number): void {
+    const prepared = this.#prepared;
+    if (prepared?.id !== id) return;
+    this.#prepared = undefined;
+    this.#parts.proxy.commit(prepared.value);
+    this.#options.post({ type: "committed", id, revision: prepared.revision });
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      const addresses = await this.#parts.proxy.listen(this.#options.start.reusePort);
+      this.#options.post({ type: "listening", addresses });
+    } catch (error) {
+      this.#options.post({ type: "listen-failed", message: messageOf(error) });
+    }
+  }
+
+  async #drain(timeoutMs: number): Promise<void> {
+    try {
+      await this.#parts.proxy.drain(timeoutMs);
+      await this.#parts.accessLog.close();
+    } finally {
+      this.#stopBeating();
+      this.#options.post({ type: "drained" });
+      this.#options.exit();
+    }
+  }
+
+  #beat(): void {
+    Atomics.add(this.#heartbeats, this.#options.start.workerId, 1);
+    this.#utilization.set(this.#options.utilization());
+  }
+}
+
+/** Sends lines to the control thread: one writer, so lines of several workers do not mix. Debug lines stay behind. */
+function postingLog(post: (message: FromWorker) => void): Log {
+  const send =
+    (level: LogLevel) =>
+    (fields: object, message: string): void =>
+      post({ type: "log", level, fields: plainFields(fields), message });
+  return { debug: () => {}, info: send("info"), warn: send("warn"), error: send("error") };
+}
+
+/** What can be cloned into another thread: errors keep their text and stack, functions and the like do not come along. */
+function plainFields(fields: object): object {
+  const plain: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields) as [string, unknown][]) {
+    if (value instanceof Error) {
+      plain[name] = { type: value.name, message: value.message, stack: value.stack, ...causeOf(value) };
+    } else if (typeof value === "object" && value !== null) {
+      plain[name] = cloneOf(value);
+    } else if (typeof value !== "function" && typeof value !== "symbol") {
+      plain[name] = value;
+    }
+  }
+  return plain;
+}
+
+function causeOf(error: Error): object {
+  return error.cause instanceof Error ? { cause: error.cause.message } : {};
+}
+
+function cloneOf(value: object): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value)) as unknown;
+  } catch {
+    return "[cannot be shown]";
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

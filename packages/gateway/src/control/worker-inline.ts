@@ -1,0 +1,30 @@
+import { performance } from "node:perf_hooks";
+import { systemClock } from "../core/clock.ts";
+import { systemTimers } from "../core/timers.ts";
+import { WorkerHost } from "./worker-host.ts";
+import type { StartWorker } from "./worker-messages.ts";
+import { workerParts } from "./worker-parts.ts";
+
+/** The proxy in the control thread (`workers: 0`), for tests and debugging: the same messages, without a thread. */
+export const startInline: StartWorker = (start, events) => {
+  let ended = false;
+  const end = (reason: string): void => {
+    if (ended) return;
+    ended = true;
+    host.close();
+    queueMicrotask(() => events.onExit(reason));
+  };
+  const host = new WorkerHost({
+    start,
+    clock: systemClock,
+    timers: systemTimers,
+    utilization: () => performance.eventLoopUtilization().utilization,
+    post: (message) => queueMicrotask(() => events.onMessage(message)),
+    exit: () => end("it has drained"),
+    build: (log, metrics) => workerParts(start, log, metrics),
+  });
+  return {
+    post: (message) => queueMicrotask(() => ended || host.receive(message)),
+    terminate: () => end("it was ended"),
+  };
+};

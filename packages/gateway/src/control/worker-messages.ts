@@ -1,0 +1,77 @@
+import type { GatewaySettings } from "@headgate/schema";
+import type { SnapshotChange } from "../proxy/snapshot.ts";
+import type { MetricsNews } from "../telemetry/metrics.ts";
+
+/** What a worker gets when it starts. Cloned into the thread; the memories are shared, not copied. */
+export interface WorkerStart {
+  /** From 1; a replacement has the number of the worker it replaces. */
+  readonly workerId: number;
+  readonly settings: GatewaySettings;
+  /** How many workers there are. */
+  readonly workers: number;
+  /** The state of all limits. */
+  readonly limiterMemory: SharedArrayBuffer;
+  /** 32-bit integers: [0] open client connections of all workers, [workerId] those of one. */
+  readonly connectionMemory: SharedArrayBuffer;
+  /** 32-bit integers: [workerId] goes up as long as the worker's event loop turns. */
+  readonly heartbeatMemory: SharedArrayBuffer;
+  readonly pluginCacheDir: string;
+  /** Whether several sockets may listen on one port; without it there is one worker. */
+  readonly reusePort: boolean;
+}
+
+export interface BoundAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A worker as `/v1/status` shows it. */
+export interface WorkerStatus {
+  /** From 1; stays when the worker is replaced. */
+  readonly id: number;
+  readonly state: "booting" | "running" | "restarting" | "stopped";
+  /** 0: none yet. */
+  readonly revision: number;
+  readonly restarts: number;
+  /** Open client connections. */
+  readonly connections: number;
+}
+
+/** Control thread to worker. `prepare`, `commit`, `abandon`: the two phases of a publication. */
+export type ToWorker =
+  | { readonly type: "prepare"; readonly id: number; readonly change: SnapshotChange }
+  | { readonly type: "commit"; readonly id: number }
+  | { readonly type: "abandon"; readonly id: number }
+  | { readonly type: "listen" }
+  | { readonly type: "drain"; readonly timeoutMs: number }
+  | { readonly type: "reopen-logs" };
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Worker to control thread. */
+export type FromWorker =
+  /** The code is loaded and the proxy built; it has no snapshot and does not listen yet. */
+  | { readonly type: "booted" }
+  | { readonly type: "prepared"; readonly id: number }
+  | { readonly type: "rejected"; readonly id: number; readonly message: string }
+  | { readonly type: "committed"; readonly id: number; readonly revision: number }
+  | { readonly type: "listening"; readonly addresses: readonly BoundAddress[] }
+  | { readonly type: "listen-failed"; readonly message: string }
+  | { readonly type: "drained" }
+  | { readonly type: "metrics"; readonly news: readonly MetricsNews[] }
+  | { readonly type: "log"; readonly level: LogLevel; readonly fields: object; readonly message: string };
+
+/** A running worker as the control thread holds it: a thread, or the proxy in the control thread itself. */
+export interface WorkerHandle {
+  post(message: ToWorker): void;
+  /** Ends it at once. */
+  terminate(): void;
+}
+
+/** What a worker reports to. `onExit` comes once, last; `reason` is one sentence. */
+export interface WorkerEvents {
+  onMessage(message: FromWorker): void;
+  onExit(reason: string): void;
+}
+
+export type StartWorker = (start: WorkerStart, events: WorkerEvents) => WorkerHandle;

@@ -1,0 +1,18 @@
+/** Timers, passed in so that tests own them. */
+export interface Timers {
+  /** Runs `action` once after `delayMs`; returns how to call it off. */
+  after(delayMs: number, action: () => void): () => void;
+  /** Runs `action` every `intervalMs`; does not keep the process alive. Returns how to stop it. */
+  every(intervalMs: number, action: () => void): () => void;
+}
+
+export const systemTimers: Timers = {
+  after(delayMs, action) {
+    const timer = setTimeout(action, delayMs);
+    return () => clearTimeout(timer);
+  },
+  every(intervalMs, action) {
+    const timer = setInterval(action, intervalMs).unref();
+    return () => clearInterval(timer);
+  },
+};

@@ -1,0 +1,364 @@
+import type { Clock, Random } from "../core/clock.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { Wheel } from "../core/wheel.ts";
+import { WheelTimer } from "../core/wheel.ts";
+import type { Carrier } from "./carrier.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Decision, Failure } from "./forward.ts";
+import { decideRetry } from "./forward.ts";
+import type { ResponseHead } from "./http1/parse-response.ts";
+import type { BodySink } from "./http1/request-body.ts";
+import { fieldLines } from "./http1/write-head.ts";
+import { writeCopy, writeTogether } from "./http1/wire.ts";
+import type { AttemptHook } from "./middleware.ts";
+import type { CallEvents } from "./upstream/call.ts";
+import { UpstreamCall } from "./upstream/call.ts";
+import type { UpstreamConnection } from "./upstream/connection.ts";
+import type { Instance, Outcome } from "./upstream/instance.ts";
+import type { PendingConnection, Waiter } from "./upstream/pool.ts";
+import type { Service } from "./upstream/service.ts";
+
+/** How long an instance may leave `Expect: 100-continue` unanswered before the gateway lets the client send. */
+const continueWaitMs = 1_000;
+
+/** What attempts need of the thread they run in. */
+export interface ForwardContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wheel: Wheel;
+  /** Calls back after about that many milliseconds; returns how to stop it. */
+  after(ms: number, callback: () => void): () => void;
+  countRetry(service: string, reason: string): void;
+}
+
+/**
+ * The attempts of one exchange at one service, until a head is there or the last one failed. It does what
+ * `decideRetry` decides. After the head it watches the body until the answer is over.
+ */
+export class ForwardRun implements CallEvents, Waiter {
+  /** The call whose head was accepted. */
+  answered: UpstreamCall | undefined;
+  readonly #exchange: Exchange;
+  readonly #carrier: Carrier;
+  readonly #service: Service;
+  readonly #hooks: readonly AttemptHook[];
+  readonly #context: ForwardContext;
+  readonly #timer: WheelTimer;
+  #onTimer: (() => void) | undefined;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  #tried: Set<Instance> | undefined;
+  #instance: Instance | undefined;
+  #pending: PendingConnection | undefined;
+  #call: UpstreamCall | undefined;
+  #stopWaiting: (() => void) | undefined;
+  #retries = 0;
+  #stale = 0;
+  #retrying = false;
+  #answerBegan = false;
+  #extra: { names: string[]; lines: string } | undefined;
+  #hookDone: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+  #settled = false;
+
+  constructor(exchange: Exchange, carrier: Carrier, service: Service, hooks: readonly AttemptHook[], context: ForwardContext) {
+    this.#exchange = exchange;
+    this.#carrier = carrier;
+    this.#service = service;
+    this.#hooks = hooks;
+    this.#context = context;
+    this.#timer = new WheelTimer(() => this.#onTimer?.());
+  }
+
+  /** Resolves when an instance's head is on the exchange; rejects with the last attempt's GatewayError. */
+  start(): Promise<void> {
+    this.#exchange.serviceName = this.#service.name;
+    this.#service.load.active++;
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#try();
+    });
+  }
+
+  /** Ends it from outside (the client went away, the exchange's time is over, a step replaced the answer). */
+  abort(error: GatewayError): void {
+    this.#stopWaiting?.();
+    this.#pending?.cancel();
+    this.#call?.abort();
+    this.#endAttempt("aborted");
+    this.#settle(error);
+  }
+
+  onConnection(connection: UpstreamConnection): void {
+    this.#pending = undefined;
+    const exchange = this.#exchange;
+    const { request } = exchange;
+    const call = new UpstreamCall(connection, request.method, this.#carrier.dechunk, this);
+    this.#call = call;
+    exchange.upstreamStartMs = this.#context.clock.now();
+    const head = `${request.method} ${request.path}${request.search} HTTP/1.1\r\n${this.#carrier.requestLines(this.#extra?.names)}${this.#extra?.lines ?? ""}\r\n`;
+    const { body } = this.#carrier;
+    if (body === undefined) {
+      connection.socket.write(head, "latin1");
+      this.#sent(call);
+    } else this.#sendWithBody(call, head, body);
+  }
+
+  /** Also the pool's: no connection could be had. */
+  onFailure(error: GatewayError): void {
+    this.#pending = undefined;
+    if (this.answered !== undefined) {
+      this.#endAttempt(outcomeOf(error));
+      this.#settle(error);
+      this.#exchange.error ??= error;
+      this.#carrier.cut();
+      return;
+    }
+    const stale = this.#call !== undefined && this.#call.onReused && !this.#answerBegan && error.code === "HG_UPSTREAM_RESET";
+    this.#endAttempt(outcomeOf(error));
+    this.#decide({ error, stale }, error);
+  }
+
+  onInterim(head: ResponseHead): void {
+    if (head.status === 100) {
+      if (!this.#carrier.expectsContinue) return;
+      this.#context.wheel.disarm(this.#timer);
+    }
+    const statusLine = head.fields.raw.slice(0, head.fieldsStart);
+    this.#carrier.interim(statusLine + fieldLines(head.fields, head.fieldsStart, head.hopByHop, head.nominated));
+  }
+
+  onHead(head: ResponseHead): void {
+    const exchange = this.#exchange;
+    if (head.status === 101 && !this.#carrier.upgrade) {
+      this.#call?.abort();
+      this.onFailure(new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: new Error("101 to a request without Upgrade") }));
+      return;
+    }
+    if (this.#service.retry.on.some((on) => on === String(head.status)) && this.#canRetryStatus(head.status)) return;
+    exchange.upstreamHeadMs = this.#context.clock.now();
+    this.answered = this.#call;
+    const { response } = exchange;
+    response.status = head.status;
+    response.headers = head.fields;
+    response.source = "upstream";
+    this.#arm(this.#service.timeouts.idleMs, () => this.#timedOut());
+    this.#hookDone?.resolve();
+    this.#resolve();
+  }
+
+  onDone(): void {
+    const status = this.answered?.head?.status ?? 0;
+    this.#endAttempt(status >= 500 ? "error_status" : "success");
+    this.#settle(undefined);
+  }
+
+  onDrain(): void {
+    this.#carrier.resumeBody();
+  }
+
+  onProgress(): void {
+    this.#answerBegan = true;
+    // Reads are frequent: the timer is moved only when the answer streams, and moving is two comparisons.
+    if (this.answered !== undefined) this.#arm(this.#service.timeouts.idleMs, this.#onTimer ?? (() => this.#timedOut()));
+  }
+
+  /** The instance switched protocols: the attempt is a success, what follows belongs to the tunnel. */
+  leaveToTunnel(): void {
+    this.#endAttempt("success");
+    this.#settle(undefined);
+  }
+
+  /** The answer waits for the client, which is not the instance's fault: its silence does not count meanwhile. */
+  pauseIdle(): void {
+    this.#context.wheel.disarm(this.#timer);
+  }
+
+  #try(): void {
+    const instance = this.#service.pick(this.#tried);
+    if (instance === undefined) {
+      this.#settle(new GatewayError("HG_NO_INSTANCE"));
+      return;
+    }
+    this.#instance = instance;
+    this.#answerBegan = false;
+    this.#exchange.attempts++;
+    this.#exchange.instanceAddress = instance.address;
+    instance.active++;
+    if (this.#hooks.length > 0) this.#runHooks(instance);
+    else this.#connect(instance);
+  }
+
+  #connect(instance: Instance): void {
+    const idle = instance.pool.takeIdle();
+    if (idle === undefined) this.#pending = instance.pool.request(this);
+    else this.onConnection(idle);
+  }
+
+  /** The onion of attempt hooks around one try; their own failure ends the exchange. */
+  #runHooks(instance: Instance): void {
+    const extra = (this.#extra = { names: [] as string[], lines: "" });
+    const attempt = {
+      exchange: this.#exchange, number: this.#exchange.attempts, service: this.#service.name, instance: instance.address,
+      setHeader(name: string, value: string): void {
+        extra.names.push(name.toLowerCase());
+        extra.lines += `${name}: ${value}\r\n`;
+      },
+    };
+    const run = (at: number): Promise<void> => {
+      const hook = this.#hooks[at];
+      if (hook !== undefined) return Promise.resolve(hook(attempt, () => run(at + 1)));
+      return new Promise((resolve, reject) => {
+        this.#hookDone = { resolve, reject };
+        this.#connect(instance);
+      });
+    };
+    run(0).catch((error: unknown) => {
+      // A failed attempt rejects here too; it has been dealt with by then.
+      if (this.#instance === instance && this.answered === undefined && this.#call === undefined && this.#pending === undefined) {
+        this.#settle(error);
+      }
+    });
+  }
+
+  #sendWithBody(call: UpstreamCall, head: string, body: NonNullable<Carrier["body"]>): void {
+    const { socket } = call.connection;
+    let unsent: string | undefined = head;
+    const sink: BodySink = {
+      write: (buffer, from, to) => {
+        if (unsent === undefined) return writeCopy(socket, buffer, from, to);
+        const text = unsent;
+        unsent = undefined;
+        return writeTogether(socket, text, buffer.subarray(from, to));
+      },
+      end: () => {
+        if (this.#call === call) this.#sent(call);
+      },
+    };
+    const more = body.attach(sink);
+    if (unsent !== undefined) {
+      socket.write(unsent, "latin1");
+      unsent = undefined;
+    }
+    if (body.complete) return;
+    if (this.#carrier.expectsContinue && body.bytes === 0) {
+      this.#arm(continueWaitMs, () => {
+        this.#carrier.interim("HTTP/1.1 100 Continue\r\n");
+      });
+    }
+    if (more) this.#carrier.resumeBody();
+  }
+
+  /** The request has left in full: from here the instance is waited for. */
+  #sent(call: UpstreamCall): void {
+    call.requestSent = true;
+    if (this.answered !== undefined) return;
+    const { timeouts, retry } = this.#service;
+    this.#arm(retry.perTryMs === undefined ? timeouts.firstByteMs : Math.min(retry.perTryMs, timeouts.firstByteMs), () => this.#timedOut());
+  }
+
+  #timedOut(): void {
+    const call = this.#call;
+    if (call === undefined) return;
+    call.abort();
+    this.onFailure(new GatewayError("HG_UPSTREAM_TIMEOUT", { instance: call.connection.instance.address }));
+  }
+
+  #arm(ms: number, onTimer: () => void): void {
+    this.#onTimer = onTimer;
+    this.#context.wheel.arm(this.#timer, this.#context.clock.now() + ms);
+  }
+
+  #canRetryStatus(status: number): boolean {
+    const decision = this.#decision({ status });
+    if (decision.do === "fail") return false;
+    this.#call?.abort();
+    this.#endAttempt("error_status");
+    this.#retry(decision);
+    return true;
+  }
+
+  #decide(failure: Failure, error: GatewayError): void {
+    const decision = this.#decision(failure);
+    if (decision.do === "retry") this.#retry(decision);
+    else this.#settle(error);
+  }
+
+  #decision(failure: Failure): Decision {
+    const { body } = this.#carrier;
+    return decideRetry(
+      failure,
+      this.#service.retry,
+      {
+        method: this.#exchange.request.method,
+        replayable: !this.#settled && (body === undefined || body.replayable),
+        retries: this.#retries,
+        staleConnections: this.#stale,
+        active: this.#service.load.active,
+        activeRetries: this.#service.load.retries,
+      },
+      this.#context.random,
+    );
+  }
+
+  #retry(decision: Extract<Decision, { do: "retry" }>): void {
+    this.#context.countRetry(this.#service.name, decision.reason);
+    if (decision.counts) {
+      this.#retries++;
+      if (!this.#retrying) {
+        this.#retrying = true;
+        this.#service.load.retries++;
+      }
+    } else this.#stale++;
+    if (decision.waitMs < 1) this.#try();
+    else {
+      this.#stopWaiting = this.#context.after(decision.waitMs, () => {
+        this.#stopWaiting = undefined;
+        this.#try();
+      });
+    }
+  }
+
+  /** Books the end of the current attempt, once. */
+  #endAttempt(outcome: Outcome): void {
+    this.#context.wheel.disarm(this.#timer);
+    const instance = this.#instance;
+    if (instance === undefined) return;
+    this.#instance = undefined;
+    instance.active--;
+    instance.count(outcome);
+    if (this.#exchange.upstreamHeadMs > 0) {
+      this.#service.duration.observe((this.#context.clock.now() - this.#exchange.upstreamStartMs) / 1000);
+    }
+    if (outcome !== "success") {
+      (this.#tried ??= new Set()).add(instance);
+      this.#carrier.body?.detach();
+      this.#hookDone?.reject(new GatewayError("HG_UPSTREAM_RESET", { instance: instance.address }));
+    }
+    this.#hookDone = undefined;
+    this.#call = undefined;
+  }
+
+  #settle(error: unknown): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#service.load.active--;
+    if (this.#retrying) this.#service.load.retries--;
+    if (error !== undefined && this.answered === undefined) this.#reject(error);
+  }
+}
+
+function outcomeOf(error: GatewayError): Outcome {
+  switch (error.code) {
+    case "HG_UPSTREAM_CONNECT":
+      return "connect";
+    case "HG_UPSTREAM_RESET":
+      return "reset";
+    case "HG_UPSTREAM_TIMEOUT":
+      return "timeout";
+    case "HG_OVERLOADED":
+      return "overloaded";
+    default:
+      return "protocol";
+  }
+}

@@ -1,0 +1,45 @@
+import { GatewayError } from "../core/errors.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Middleware } from "./middleware.ts";
+
+/** The rest of a chain as one function. */
+export type Chain = (exchange: Exchange) => Promise<void>;
+
+/** A step with its condition, ready to run. */
+export interface Step {
+  readonly handle: Middleware;
+  /** Where it is false the step is passed over. */
+  readonly when?: ((exchange: Exchange) => boolean) | undefined;
+}
+
+/**
+ * Links steps and the last action into one function, the first step outermost. Runs when a snapshot is used first; the
+ * chain costs one closure a step an exchange, and a promise only where a step awaits.
+ */
+export function compose(steps: readonly Step[], last: Chain): Chain {
+  return steps.reduceRight<Chain>((rest, step) => link(step, rest), last);
+}
+
+const done = Promise.resolve();
+
+function link({ handle, when }: Step, rest: Chain): Chain {
+  const run: Chain = (exchange) => {
+    let answer: Promise<void> | undefined;
+    const next = (): Promise<void> => {
+      if (answer !== undefined) {
+        return Promise.reject(new GatewayError("HG_INTERNAL", { cause: new Error("a middleware called next() twice") }));
+      }
+      answer = rest(exchange);
+      return answer;
+    };
+    try {
+      // A step that calls next() without returning or awaiting it must not send an answer that is not there yet.
+      return handle(exchange, next) ?? answer ?? done;
+    } catch (error) {
+      // Steps further out see one kind of failure, a rejection.
+      return Promise.reject(error as Error); // whatever was thrown is passed on as it is
+    }
+  };
+  if (when === undefined) return run;
+  return (exchange) => (when(exchange) ? run(exchange) : rest(exchange));
+}

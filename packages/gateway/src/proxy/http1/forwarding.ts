@@ -1,0 +1,93 @@
+import type { Client, ExchangeRequest } from "../exchange.ts";
+import type { RequestHead } from "./parse-head.ts";
+import { fieldLines, restoredLength } from "./write-head.ts";
+
+/** Who this gateway is in `Via` (RFC 9110 §7.6.3). */
+const pseudonym = "headgate";
+
+/** Lines that are the same for every request of a connection whose peer is not trusted. */
+export function connectionLines(client: Client): string {
+  return `x-forwarded-for: ${client.peer}\r\nx-forwarded-proto: ${client.scheme}\r\nx-forwarded-port: ${client.localPort}\r\n`;
+}
+
+/** For an untrusted peer whatever it claims is replaced; for a trusted one it is kept and the peer added. */
+export function forwardingLines(
+  head: RequestHead,
+  request: ExchangeRequest,
+  client: Client,
+  ownLines: string,
+  trusted: boolean,
+  id: () => string,
+  extraNames: readonly string[] | undefined,
+): string {
+  const { headers } = request;
+  let leaveOut = head.hopByHop;
+  let forwarded: string;
+  if (head.forwarding === undefined || !trusted) {
+    if (head.forwarding !== undefined) leaveOut = [...leaveOut, ...head.forwarding].sort((a, b) => a - b);
+    forwarded = `${ownLines}x-forwarded-host: ${head.hostText}\r\n`;
+  } else {
+    leaveOut = [...leaveOut, ...head.forwarding.filter((at) => !isForwarded(headers.raw, headers.offsets, at))].sort((a, b) => a - b);
+    forwarded = trustedLines(head, request, client);
+  }
+  const nominated = extraNames === undefined ? head.nominated : [...(head.nominated ?? []), ...extraNames];
+  let text = fieldLines(headers, head.fieldsStart, leaveOut, nominated) + forwarded;
+  text += head.minorVersion === 0 ? `via: 1.0 ${pseudonym}\r\n` : `via: 1.1 ${pseudonym}\r\n`;
+  if (!headers.has("x-request-id")) text += `x-request-id: ${id()}\r\n`;
+  if (head.framing === "chunked") text += "transfer-encoding: chunked\r\n";
+  else if (headers.altered) text += restoredLength(headers, head.contentLength);
+  if (head.upgrade) text += `connection: upgrade\r\nupgrade: ${upgradeOf(head)}\r\n`;
+  return text;
+}
+
+/** RFC 7239 Forwarded of a trusted proxy passes as it is. */
+function isForwarded(raw: string, offsets: readonly number[], at: number): boolean {
+  const start = offsets[at] ?? -1;
+  return start < 0 || raw.slice(start, offsets[at + 1]).toLowerCase() === "forwarded";
+}
+
+function trustedLines(head: RequestHead, request: ExchangeRequest, client: Client): string {
+  const { headers } = request;
+  const before = headers.getAll("x-forwarded-for").join(", ");
+  const proto = headers.get("x-forwarded-proto") ?? client.scheme;
+  const host = headers.get("x-forwarded-host") ?? head.hostText;
+  const port = headers.get("x-forwarded-port") ?? String(client.localPort);
+  const chain = before === "" ? client.peer : `${before}, ${client.peer}`;
+  return `x-forwarded-for: ${chain}\r\nx-forwarded-proto: ${proto}\r\nx-forwarded-host: ${host}\r\nx-forwarded-port: ${port}\r\n`;
+}
+
+function upgradeOf(head: RequestHead): string {
+  const { raw, offsets } = head.fields;
+  for (const at of head.hopByHop) {
+    const start = offsets[at] ?? -1;
+    if (start >= 0 && raw.slice(start, offsets[at + 1]).toLowerCase() === "upgrade") return raw.slice(offsets[at + 2], offsets[at + 3]);
+  }
+  return "";
+}
+
+/**
+ * The client behind trusted proxies: X-Forwarded-For is read from the right and trusted addresses are skipped; the
+ * first that is not trusted is the client. What a client wrote itself stands further left and is never reached.
+ */
+export function clientBehind(client: Client, head: RequestHead, trusted: (ip: string) => boolean): Client {
+  if (head.forwarding === undefined) return client;
+  const addresses = head.fields.getAll("x-forwarded-for").join(",").split(",").map(bareAddress).filter((part) => part !== "");
+  let ip = client.peer;
+  for (let i = addresses.length - 1; i >= 0; i--) {
+    ip = addresses[i] ?? ip;
+    if (!trusted(ip)) break;
+  }
+  const proto = head.fields.get("x-forwarded-proto")?.toLowerCase();
+  const scheme = proto === "https" || proto === "http" ? proto : client.scheme;
+  return { ...client, ip, scheme };
+}
+
+/** `[2001:db8::1]:4711` and `192.0.2.1:80` without brackets and port; what is no address becomes empty. */
+function bareAddress(text: string): string {
+  const trimmed = text.trim();
+  const bracketed = /^\[([0-9a-fA-F:.]+)\](?::\d+)?$/.exec(trimmed);
+  if (bracketed !== null) return bracketed[1] ?? "";
+  const dotted = /^(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?$/.exec(trimmed);
+  if (dotted !== null) return dotted[1] ?? "";
+  return /^[0-9a-fA-F:.]+$/.test(trimmed) ? trimmed : "";
+}

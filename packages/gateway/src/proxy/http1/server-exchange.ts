@@ -1,0 +1,267 @@
+import { GatewayError } from "../../core/errors.ts";
+import { WheelTimer } from "../../core/wheel.ts";
+import type { ForwardRun } from "../attempt.ts";
+import type { Carrier } from "../carrier.ts";
+import type { Client, Exchange } from "../exchange.ts";
+import { answerWithError, gatewayAnswer, upstreamHead } from "../respond.ts";
+import type { Route } from "../route.ts";
+import type { Epoch } from "../snapshot.ts";
+import type { UpstreamCall } from "../upstream/call.ts";
+import type { ClientConnection } from "./client-connection.ts";
+import { forwardingLines } from "./forwarding.ts";
+import { HeadError } from "./grammar.ts";
+import type { RequestHead } from "./parse-head.ts";
+import type { BodySink } from "./request-body.ts";
+import { RequestBody } from "./request-body.ts";
+import type { ServerContext } from "./server-context.ts";
+import { queuedBytes, writeCopy, writeTogether } from "./wire.ts";
+
+/** A body whose rest is at most this is read and thrown away so that the connection can go on; else it is closed. */
+const discardBytesMax = 256 * 1024;
+
+/** One exchange on an HTTP/1.1 connection: sends what the chain decided, streams the instance's body to the client. */
+export class ServerExchange implements Carrier, BodySink {
+  readonly exchange: Exchange;
+  readonly head: RequestHead;
+  readonly body: RequestBody | undefined;
+  run: ForwardRun | undefined;
+  /** The head of the answer was written: from here on errors can only cut. */
+  answerBegan = false;
+  /** Set by the match step. */
+  route: Route | undefined;
+  /** What keeps the snapshot it runs on from being disposed of. */
+  epoch: Epoch | undefined;
+  /** Nothing more happens here. */
+  over = false;
+  readonly #connection: ClientConnection;
+  readonly #server: ServerContext;
+  readonly #peer: Client;
+  readonly #trusted: boolean;
+  #cut = false;
+  #blocked = false;
+  #queued = 0;
+  #deadline: WheelTimer | undefined;
+
+  constructor(connection: ClientConnection, server: ServerContext, exchange: Exchange, head: RequestHead, peer: Client, trusted: boolean) {
+    this.exchange = exchange;
+    this.head = head;
+    this.body = head.framing === "none" ? undefined : new RequestBody(exchange.request);
+    this.#connection = connection;
+    this.#server = server;
+    this.#peer = peer;
+    this.#trusted = trusted;
+    exchange.carrier = this;
+  }
+
+  get upgrade(): boolean {
+    return this.head.upgrade;
+  }
+
+  get expectsContinue(): boolean {
+    return this.head.expectContinue;
+  }
+
+  get dechunk(): boolean {
+    return this.head.minorVersion === 0;
+  }
+
+  /** Whether the client is not taking what is written. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** Whether what is left of the request's body is small enough to be read and thrown away. */
+  get restIsSmall(): boolean {
+    const { body } = this;
+    if (body === undefined || body.complete) return true;
+    // With 100-continue unanswered nobody knows whether the body will come.
+    return body.remaining <= discardBytesMax && !(this.expectsContinue && body.bytes === 0);
+  }
+
+  requestLines(extraNames: readonly string[] | undefined): string {
+    const { exchange, head } = this;
+    return forwardingLines(head, exchange.request, this.#peer, this.#connection.ownLines, this.#trusted, () => exchange.id, extraNames);
+  }
+
+  /** Ends the exchange with HG_TIMEOUT after `ms`, or cuts an answer that streams then. */
+  limitTime(ms: number): void {
+    this.#deadline = new WheelTimer(() => {
+      const error = new GatewayError("HG_TIMEOUT");
+      if (this.answerBegan) this.abort(error);
+      else this.fail(error);
+    });
+    this.#server.wheel.arm(this.#deadline, this.#server.clock.now() + ms);
+  }
+
+  /** The chain is done: sends what it decided. Ignored where the exchange has ended meanwhile. */
+  answer(): void {
+    if (this.over || this.answerBegan) return;
+    const { exchange } = this;
+    const call = this.run?.answered;
+    if (this.#cut) {
+      this.fail(exchange.error);
+    } else if (exchange.response.source === "upstream" && call !== undefined) {
+      this.#answerUpstream(call);
+    } else if (exchange.response.source === "gateway") {
+      // A step replaced the instance's answer, or none was asked for.
+      this.run?.abort(new GatewayError("HG_CLIENT_CLOSED"));
+      this.#answerGateway();
+    } else {
+      this.fail(new GatewayError("HG_INTERNAL", { cause: new Error("the chain ended without an answer") }));
+    }
+  }
+
+  /** The error is the answer. */
+  fail(error: unknown): void {
+    if (this.over || this.answerBegan) return;
+    const answered = answerWithError(this.exchange, error);
+    this.run?.abort(answered);
+    this.#answerGateway();
+  }
+
+  /** The client is gone, or the answer cannot be ended well: ends the attempts and the connection. */
+  abort(error: GatewayError): void {
+    if (this.over) return;
+    const { exchange } = this;
+    exchange.error ??= error;
+    if (!this.answerBegan) exchange.response.status = error.facts.status;
+    this.run?.abort(error);
+    this.#connection.closeAfter = true;
+    this.#end();
+    this.#connection.destroy();
+  }
+
+  interim(lines: string): void {
+    if (this.head.minorVersion === 1 && !this.answerBegan && !this.over) this.#connection.socket.write(`${lines}\r\n`, "latin1");
+  }
+
+  resumeBody(): void {
+    if (!this.over) this.#connection.resume();
+  }
+
+  cut(): void {
+    this.#cut = true;
+    if (!this.answerBegan || this.over) return;
+    // With the head sent, only a broken connection tells the client that the answer is not whole.
+    this.#connection.closeAfter = true;
+    this.#end();
+    this.#connection.socket.resetAndDestroy();
+  }
+
+  /** Takes bytes of the request's body; returns the offset behind them and whether to go on reading. */
+  feed(buffer: Buffer, from: number, to: number): { end: number; more: boolean } | undefined {
+    try {
+      return this.body?.feed(buffer, from, to);
+    } catch (error) {
+      this.#badBody(error);
+      return undefined;
+    }
+  }
+
+  /** The answer's body. */
+  write(buffer: Buffer, from: number, to: number): boolean {
+    const { socket } = this.#connection;
+    const flowing = writeCopy(socket, buffer, from, to);
+    if (!flowing && !this.#blocked) {
+      this.#blocked = true;
+      this.#queued = queuedBytes(socket);
+      this.run?.pauseIdle();
+      this.#connection.armIdle();
+    }
+    return flowing;
+  }
+
+  /** The answer's body is complete. */
+  end(): void {
+    this.#end();
+  }
+
+  /** The client has taken what was written. */
+  drained(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#connection.disarm();
+    this.run?.answered?.resume();
+  }
+
+  /** Whether a blocked client has taken anything since this was asked last. */
+  hasMoved(): boolean {
+    const queued = queuedBytes(this.#connection.socket);
+    const moved = queued < this.#queued;
+    this.#queued = queued;
+    return moved;
+  }
+
+  /** Books the exchange that a tunnel has taken over. */
+  endTunnel(bytes: number): void {
+    this.exchange.responseBytes = bytes;
+    this.#end();
+  }
+
+  /** The body broke its framing or its limit: nothing after it can be read. */
+  #badBody(error: unknown): void {
+    this.#connection.closeAfter = true;
+    const failure = error instanceof HeadError ? new GatewayError(error.code, { detail: `${error.message}.` }) : error;
+    if (this.over) this.#connection.destroy();
+    else if (this.answerBegan) this.abort(failure instanceof GatewayError ? failure : new GatewayError("HG_INTERNAL", { cause: failure }));
+    else this.fail(failure);
+  }
+
+  #answerUpstream(call: UpstreamCall): void {
+    const { head } = call;
+    if (head === undefined) return;
+    if (head.status === 101) {
+      this.#openTunnel(call);
+      return;
+    }
+    const chunked = head.framing === "chunked" && !this.dechunk;
+    // Without a length and without chunks only the connection's end tells where the answer ends.
+    if (head.framing === "close" || (head.framing === "chunked" && this.dechunk)) this.#connection.closeAfter = true;
+    const text = upstreamHead(this.exchange, head, chunked, this.#connectionLine());
+    this.answerBegan = true;
+    this.#connection.socket.write(text + call.takeEarlyText(), "latin1");
+    call.attach(this);
+  }
+
+  #answerGateway(): void {
+    if (!this.restIsSmall) this.#connection.closeAfter = true;
+    const { exchange } = this;
+    const answer = gatewayAnswer(exchange, this.#connectionLine(), this.#server.clock.wall());
+    this.answerBegan = true;
+    if (answer.body === undefined) this.#connection.socket.write(answer.head, "latin1");
+    else writeTogether(this.#connection.socket, answer.head, answer.body);
+    exchange.responseBytes = answer.body?.length ?? 0;
+    this.#end();
+  }
+
+  #connectionLine(): string {
+    if (this.#connection.closesAfter()) return "connection: close\r\n";
+    return this.dechunk ? "connection: keep-alive\r\n" : "";
+  }
+
+  #openTunnel(call: UpstreamCall): void {
+    const upgrade = call.head?.fields.get("upgrade") ?? "";
+    const { head } = call;
+    if (head === undefined) return;
+    const text = upstreamHead(this.exchange, head, false, `connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
+    this.answerBegan = true;
+    this.run?.leaveToTunnel();
+    this.#connection.openTunnel(this, call, text);
+  }
+
+  /** Books the exchange, once, and hands the connection back. */
+  #end(): void {
+    if (this.over) return;
+    this.over = true;
+    this.#blocked = false;
+    if (this.#deadline !== undefined) this.#server.wheel.disarm(this.#deadline);
+    const { exchange } = this;
+    const call = this.run?.answered;
+    if (call !== undefined && exchange.response.source === "upstream" && exchange.responseBytes === 0) {
+      exchange.responseBytes = call.bodyBytes;
+    }
+    exchange.requestBytes = this.body?.bytes ?? 0;
+    this.#server.finished(this);
+    this.#connection.exchangeOver(this);
+  }
+}

@@ -1,0 +1,241 @@
+import { randomBytes } from "node:crypto";
+import type net from "node:net";
+import type { GatewaySettings } from "@headgate/schema";
+import type { Clock, Random } from "../core/clock.ts";
+import { GatewayError } from "../core/errors.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
+import { compileNetworks } from "../core/networks.ts";
+import type { Timers } from "../core/timers.ts";
+import { Wheel } from "../core/wheel.ts";
+import type { GaugeHandle, Metrics } from "../telemetry/metrics.ts";
+import type { ForwardContext } from "./attempt.ts";
+import { ForwardRun } from "./attempt.ts";
+import type { Chain } from "./compose.ts";
+import { Finisher } from "./finish.ts";
+import { ClientConnection } from "./http1/client-connection.ts";
+import type { HeadLimits } from "./http1/grammar.ts";
+import type { ServerContext } from "./http1/server-context.ts";
+import type { ServerExchange } from "./http1/server-exchange.ts";
+import type { Listener } from "./listen.ts";
+import { listen } from "./listen.ts";
+import { loadPlugin } from "./load-plugin.ts";
+import { matchRoute } from "./match.ts";
+import type { LimiterState, LogSink, MiddlewareDefinition } from "./middleware.ts";
+import { refusal } from "./respond.ts";
+import type { ForwardTo } from "./route.ts";
+import type { Prepared, SnapshotChange } from "./snapshot.ts";
+import { Live } from "./snapshot.ts";
+import { Instances } from "./upstream/service.ts";
+
+/** What a proxy gets from the thread it runs in. */
+export interface ProxyOptions {
+  readonly settings: GatewaySettings;
+  readonly workerId: number;
+  /** How many proxies share the listening addresses. */
+  readonly workers: number;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly limiter: LimiterState;
+  /** Shared by all workers; [0] counts open client connections. */
+  readonly connectionCount: Int32Array;
+  readonly accessLog: LogSink;
+  readonly middlewares: ReadonlyMap<string, MiddlewareDefinition>;
+  readonly pluginCacheDir: string;
+  readonly fetchJson: (url: string) => Promise<unknown>;
+}
+
+const wheelTickMs = 50;
+
+/** The life of a request in one thread: listens, matches, runs the chain, forwards, answers. */
+export class Proxy implements ServerContext {
+  readonly clock: Clock;
+  readonly wheel: Wheel;
+  readonly limits: HeadLimits;
+  readonly timeouts: GatewaySettings["timeouts"];
+  readonly trusted: (ip: string) => boolean;
+  readonly makeId: () => string;
+  draining = false;
+  readonly #options: ProxyOptions;
+  readonly #live: Live;
+  readonly #instances: Instances;
+  readonly #finisher: Finisher;
+  readonly #connections = new Set<ClientConnection>();
+  readonly #listeners: Listener[] = [];
+  readonly #stopWheel: () => void;
+  readonly #forward: ForwardTo;
+  readonly #connectionGauges: { readonly active: GaugeHandle; readonly idle: GaugeHandle };
+  #unmatched: { readonly generation: number; readonly chain: (error: GatewayError) => Chain } | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: ProxyOptions) {
+    const { settings, clock, metrics, random } = options;
+    this.#options = options;
+    this.clock = clock;
+    this.timeouts = settings.timeouts;
+    this.limits = { headBytes: settings.limits.requestHeadBytes, headers: settings.limits.headers, uriBytes: settings.limits.uriBytes };
+    this.trusted = settings.trustedProxies.length === 0 ? () => false : compileNetworks(settings.trustedProxies);
+    this.makeId = idMaker();
+    this.wheel = new Wheel(clock.now(), wheelTickMs);
+    this.#stopWheel = options.timers.every(wheelTickMs, () => this.wheel.advance(clock.now()));
+    this.#instances = new Instances({ clock, random, wheel: this.wheel, metrics, workers: options.workers });
+    this.#finisher = new Finisher(metrics);
+    const connections = (state: string) => metrics.gauge("connections", { state });
+    this.#connectionGauges = { active: connections("active"), idle: connections("idle") };
+    this.#live = new Live(this.#instances, { kit: (identity) => this.#kit(identity) }, options.middlewares, ({ module, sha256 }) => {
+      if (module === undefined || sha256 === undefined) throw new Error("the plugin was not bundled");
+      return loadPlugin(module, sha256, options.pluginCacheDir);
+    });
+    const context: ForwardContext = {
+      clock, random, wheel: this.wheel,
+      after: (ms, action) => options.timers.after(ms, action),
+      countRetry: (service, reason) => metrics.counter("retries_total", { service, reason }).add(1),
+    };
+    this.#forward = (exchange, service, hooks) => {
+      const { carrier } = exchange;
+      if (carrier === undefined) return Promise.reject(new GatewayError("HG_INTERNAL"));
+      carrier.run = new ForwardRun(exchange, carrier, service, hooks, context);
+      return carrier.run.start();
+    };
+  }
+
+  /** Listens on the configured addresses; resolves with what is bound. */
+  async listen(reusePort: boolean): Promise<{ address: string; port: number }[]> {
+    for (const { address } of this.#options.settings.listen) {
+      this.#listeners.push(await listen(address, reusePort, (socket) => this.#accept(socket)));
+    }
+    return this.#listeners.map(({ address, port }) => ({ address, port }));
+  }
+
+  /** Builds a change; throws an Error that names the resource, and then nothing has changed. */
+  prepare(change: SnapshotChange): Promise<Prepared> {
+    return this.#live.prepare(change);
+  }
+
+  /** Makes it live, at once and as a whole. */
+  commit(prepared: Prepared): void {
+    prepared.commit();
+  }
+
+  /** The revision that is live. */
+  get revision(): number {
+    return this.#live.revision;
+  }
+
+  /** Stops accepting, ends idle connections, lets exchanges finish; after `timeoutMs` closes what is left. */
+  drain(timeoutMs: number): Promise<void> {
+    this.draining = true;
+    for (const listener of this.#listeners) listener.close();
+    for (const connection of [...this.#connections]) connection.drain();
+    if (this.#connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#options.timers.after(timeoutMs, () => {
+        for (const connection of [...this.#connections]) connection.destroy();
+        resolve();
+      });
+      this.#onIdle = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Closes everything at once. */
+  close(): void {
+    for (const listener of this.#listeners) listener.close();
+    for (const connection of [...this.#connections]) connection.destroy();
+    this.#instances.close();
+    this.#stopWheel();
+  }
+
+  handle(carrier: ServerExchange): void {
+    const { exchange } = carrier;
+    exchange.startedWallMs = this.clock.wall();
+    exchange.consumers = this.#live.consumers;
+    const matched = matchRoute(this.#live.router, exchange);
+    const { route } = matched;
+    carrier.route = route;
+    carrier.epoch = this.#live.enter();
+    this.#connectionGauges.active.add(1);
+    this.#connectionGauges.idle.add(-1);
+    if (route?.timeoutMs !== undefined) carrier.limitTime(route.timeoutMs);
+    let chain: Chain;
+    if (!("error" in matched)) chain = matched.route.chain(this.#forward, this.#options.random);
+    else if (route !== undefined) chain = route.chainTo(() => Promise.reject(matched.error));
+    else chain = this.#unmatchedChain(matched.error);
+    chain(exchange).then(
+      () => carrier.answer(),
+      (error: unknown) => this.#failed(carrier, error),
+    );
+  }
+
+  finished(carrier: ServerExchange): void {
+    const { exchange, epoch } = carrier;
+    this.#finisher.count(exchange, carrier.route, this.clock.now());
+    exchange.runFinishers((error) => this.#options.log.error({ err: error, route: exchange.routeName }, "A middleware's onFinish failed."));
+    if (epoch === undefined) return;
+    this.#live.leave(epoch);
+    this.#connectionGauges.active.add(-1);
+    this.#connectionGauges.idle.add(1);
+  }
+
+  refused(code: ErrorCode): void {
+    this.#finisher.countRefused(code);
+  }
+
+  closed(connection: ClientConnection): void {
+    if (!this.#connections.delete(connection)) return;
+    Atomics.sub(this.#options.connectionCount, 0, 1);
+    this.#connectionGauges.idle.add(-1);
+    if (this.draining && this.#connections.size === 0) this.#onIdle?.();
+  }
+
+  #accept(socket: net.Socket): void {
+    const open = Atomics.add(this.#options.connectionCount, 0, 1) + 1;
+    if (open > this.#options.settings.limits.connections) {
+      Atomics.sub(this.#options.connectionCount, 0, 1);
+      this.refused("HG_OVERLOADED");
+      socket.on("error", () => {});
+      socket.end(refusal("HG_OVERLOADED", "Too many connections.", this.clock.wall()));
+      return;
+    }
+    this.#connectionGauges.idle.add(1);
+    this.#connections.add(new ClientConnection(this, socket, "http"));
+  }
+
+  #failed(carrier: ServerExchange, error: unknown): void {
+    if (!(error instanceof GatewayError) || error.code === "HG_INTERNAL") {
+      const { routeName, id } = carrier.exchange;
+      this.#options.log.error({ err: error, route: routeName, requestId: id }, "A step of the chain failed.");
+    }
+    carrier.fail(error);
+  }
+
+  /** The global chain in front of 404 and 405: they are logged and get their request id like any other answer. */
+  #unmatchedChain(error: GatewayError): Chain {
+    if (this.#unmatched?.generation !== this.#live.generation) {
+      const steps = this.#live.unmatchedChain();
+      this.#unmatched = { generation: this.#live.generation, chain: steps };
+    }
+    return this.#unmatched.chain(error);
+  }
+
+  #kit(identity: string) {
+    const { clock, random, log, limiter, accessLog, settings, metrics, fetchJson } = this.#options;
+    return {
+      identity, clock, random, log, limiter, accessLog, fetchJson,
+      accessLogFormat: settings.accessLog.format,
+      counter: (name: string, labels: Readonly<Record<string, string>>) => metrics.counter(name, labels),
+    };
+  }
+}
+
+/** Ids are unique, not secret: a random start for each thread and a count. 32 hexadecimal digits, as a trace id has. */
+function idMaker(): () => string {
+  const prefix = randomBytes(10).toString("hex");
+  let count = Math.floor(randomBytes(4).readUInt32BE() / 2);
+  return () => prefix + (count = (count + 1) % 0x1_0000_0000_0000).toString(16).padStart(12, "0");
+}

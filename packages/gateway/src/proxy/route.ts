@@ -1,0 +1,156 @@
+import type { Destination, RouteResource } from "@headgate/schema";
+import { GatewayError } from "../core/errors.ts";
+import type { CounterHandle, HistogramHandle } from "../telemetry/metrics.ts";
+import type { BuiltStep } from "./build-step.ts";
+import { whenOf } from "./build-step.ts";
+import type { Chain, Step } from "./compose.ts";
+import { compose } from "./compose.ts";
+import type { Exchange } from "./exchange.ts";
+import type { AttemptHook } from "./middleware.ts";
+import type { Service } from "./upstream/service.ts";
+
+/** What a route is linked from; the live configuration. */
+export interface RouteContext {
+  readonly generation: number;
+  readonly globalSteps: readonly BuiltStep[];
+  readonly named: ReadonlyMap<string, BuiltStep>;
+  readonly services: ReadonlyMap<string, { readonly service: Service; readonly steps: readonly BuiltStep[] }>;
+}
+
+/** Sends an exchange to a service; the forward step. */
+export type ForwardTo = (exchange: Exchange, service: Service, hooks: readonly AttemptHook[]) => Promise<void>;
+
+/** A destination with its steps as one function. */
+interface LinkedDestination {
+  readonly weight: number;
+  readonly run: Chain;
+}
+
+/** A route as a thread runs it. Linked to what it names on first use, and again after what it names has changed. */
+export class Route {
+  readonly name: string;
+  readonly ownSteps: readonly BuiltStep[];
+  readonly timeoutMs: number | undefined;
+  /** Metric handles by what tells them apart; filled on first use. */
+  readonly requests = new Map<string, CounterHandle>();
+  readonly durations = new Map<string, HistogramHandle>();
+  readonly #resource: RouteResource;
+  readonly #context: RouteContext;
+  #chain: Chain | undefined;
+  #linkedAt = -1;
+
+  constructor(name: string, resource: RouteResource, ownSteps: readonly BuiltStep[], context: RouteContext) {
+    this.name = name;
+    this.ownSteps = ownSteps;
+    this.timeoutMs = resource.timeoutMs;
+    this.#resource = resource;
+    this.#context = context;
+  }
+
+  /** Whether a step of that name runs on this route before anything of its service. */
+  hasStep(name: string): boolean {
+    const { named, globalSteps } = this.#context;
+    return [...globalSteps, ...this.ownSteps].some((step) => {
+      const target = "refersTo" in step ? named.get(step.refersTo) : step;
+      return target !== undefined && "name" in target && target.name === name;
+    });
+  }
+
+  chain(forward: ForwardTo, random: () => number): Chain {
+    if (this.#chain === undefined || this.#linkedAt !== this.#context.generation) {
+      this.#chain = this.#link(forward, random);
+      this.#linkedAt = this.#context.generation;
+    }
+    return this.#chain;
+  }
+
+  /** The global and own steps in front of `last`, in place of the route's own destination. */
+  chainTo(last: Chain): Chain {
+    const { globalSteps } = this.#context;
+    return compose([...this.#resolve(globalSteps), ...this.#resolve(this.ownSteps)].map(toStep), last);
+  }
+
+  #link(forward: ForwardTo, random: () => number): Chain {
+    const { respond, to } = this.#resource;
+    if (respond !== undefined) {
+      return this.chainTo((exchange) => {
+        exchange.respond(respond);
+        return Promise.resolve();
+      });
+    }
+    const shared = [...this.#context.globalSteps, ...this.ownSteps];
+    const destinations = (to ?? []).map((destination) => this.#linkDestination(destination, shared, forward));
+    const pick = picker(destinations, random);
+    return this.chainTo(this.#withFallback(pick, shared, forward));
+  }
+
+  #linkDestination({ service: name, weight }: Destination, shared: readonly BuiltStep[], forward: ForwardTo): LinkedDestination {
+    const found = this.#context.services.get(name);
+    if (found === undefined) return { weight, run: () => Promise.reject(new GatewayError("HG_NO_INSTANCE")) };
+    const { service, steps } = found;
+    const hooks = [...this.#resolve(shared), ...this.#resolve(steps)]
+      .map((step) => step.attempt)
+      .filter((hook) => hook !== undefined);
+    const last: Chain = (exchange) => forward(exchange, service, hooks);
+    return { weight, run: compose(this.#resolve(steps).map(toStep), last) };
+  }
+
+  /** The fallback takes over where no instance gave an answer; an instance's own error answer passes unchanged. */
+  #withFallback(run: Chain, shared: readonly BuiltStep[], forward: ForwardTo): Chain {
+    const { fallback } = this.#resource;
+    if (fallback === undefined) return run;
+    const second: Chain =
+      "respond" in fallback
+        ? (exchange) => {
+            exchange.respond(fallback.respond);
+            return Promise.resolve();
+          }
+        : this.#linkDestination({ service: fallback.service, weight: 1 }, shared, forward).run;
+    return async (exchange) => {
+      try {
+        await run(exchange);
+      } catch (error) {
+        if (!(error instanceof GatewayError) || !needsFallback(error)) throw error;
+        const body = exchange.carrier?.body;
+        if (!("respond" in fallback) && body?.replayable === false) throw error;
+        await second(exchange);
+      }
+    };
+  }
+
+  #resolve(steps: readonly BuiltStep[]): Exclude<BuiltStep, { refersTo: string }>[] {
+    return steps.flatMap((step) => {
+      if (!("refersTo" in step)) return [step];
+      const target = this.#context.named.get(step.refersTo);
+      if (target === undefined || "refersTo" in target) return [];
+      if (step.when === undefined) return [target];
+      const inner = target.when;
+      const outer = whenOf(step.when);
+      const when = inner === undefined ? outer : (exchange: Exchange) => outer(exchange) && inner(exchange);
+      return [{ ...target, when }];
+    });
+  }
+}
+
+function toStep({ handle, when }: Exclude<BuiltStep, { refersTo: string }>): Step {
+  return { handle, when };
+}
+
+function needsFallback(error: GatewayError): boolean {
+  return error.facts.source === "upstream" || error.code === "HG_NO_INSTANCE" || error.code === "HG_OVERLOADED";
+}
+
+/** Picks a destination at random in proportion to the weights. */
+function picker(destinations: readonly LinkedDestination[], random: () => number): Chain {
+  const [only] = destinations;
+  if (only !== undefined && destinations.length === 1) return only.run;
+  const total = destinations.reduce((sum, { weight }) => sum + weight, 0);
+  return (exchange) => {
+    let at = random() * total;
+    for (const { weight, run } of destinations) {
+      at -= weight;
+      if (at < 0) return run(exchange);
+    }
+    return Promise.reject(new GatewayError("HG_NO_INSTANCE"));
+  };
+}

@@ -1,0 +1,59 @@
+import type { InstanceResource } from "@headgate/schema";
+import type { Clock } from "../../core/clock.ts";
+import type { Wheel } from "../../core/wheel.ts";
+import type { CounterHandle, Metrics } from "../../telemetry/metrics.ts";
+import type { PoolLimits } from "./pool.ts";
+import { Pool } from "./pool.ts";
+
+/** How an attempt ended, as the metrics name it. */
+export type Outcome = "success" | "error_status" | "connect" | "reset" | "timeout" | "protocol" | "aborted" | "overloaded";
+
+/**
+ * One instance of a service as one thread sees it. Keyed by service and address: it outlives every snapshot that names
+ * it, and with it its connections.
+ */
+export class Instance {
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pool: Pool;
+  weight: number;
+  /** Attempts under way. */
+  active = 0;
+  readonly #metrics: Metrics;
+  readonly #service: string;
+  readonly #outcomes = new Map<Outcome, CounterHandle>();
+
+  constructor(service: string, resource: InstanceResource, limits: PoolLimits, clock: Clock, wheel: Wheel, metrics: Metrics) {
+    const { host, port } = splitAddress(resource.address);
+    this.address = resource.address;
+    this.host = host;
+    this.port = port;
+    this.weight = resource.weight;
+    this.#metrics = metrics;
+    this.#service = service;
+    const connections = (state: string) => metrics.gauge("upstream_connections", { service, state });
+    this.pool = new Pool(this, limits, clock, wheel, connections("idle"), connections("active"));
+  }
+
+  /** Counts the end of an attempt. */
+  count(outcome: Outcome): void {
+    let counter = this.#outcomes.get(outcome);
+    if (counter === undefined) {
+      const labels = { service: this.#service, instance: this.address, outcome };
+      counter = this.#metrics.counter("upstream_requests_total", labels);
+      this.#outcomes.set(outcome, counter);
+    }
+    counter.add(1);
+  }
+}
+
+/** Splits `host:port`; brackets of an IPv6 host are removed. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon);
+  return {
+    host: host.startsWith("[") ? host.slice(1, -1) : host,
+    port: Number(address.slice(colon + 1)),
+  };
+}

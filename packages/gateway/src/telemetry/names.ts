@@ -1,0 +1,157 @@
+/** What a metric is: how it is shown, how the values of several workers become one, and its labels. */
+export interface MetricFacts {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds of the buckets, ascending, without +Inf. Histograms only. */
+  readonly bounds?: readonly number[];
+  /** One series for each worker, told apart by a `worker` label, instead of their sum. Gauges only. */
+  readonly perWorker?: true;
+}
+
+/** Seconds; from a cached answer nearby to the longest exchange anyone waits for. */
+const durationBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** Seconds; the gateway's own share is tens of microseconds when it is well and milliseconds when a loop is blocked. */
+const overheadBounds = [
+  0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
+];
+const applyBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
+/** Every metric this version records, without its prefix. `docs/metrics.md` explains each; a test compares the two. */
+export const metrics = {
+  requests_total: {
+    type: "counter",
+    help: "Exchanges that ended, by route, service, method and status sent to the client.",
+    labels: ["route", "service", "method", "status"],
+  },
+  request_duration_seconds: {
+    type: "histogram",
+    help: "Time from the end of the request head to the last byte of the answer.",
+    labels: ["route", "service"],
+    bounds: durationBounds,
+  },
+  gateway_overhead_seconds: {
+    type: "histogram",
+    help: "The gateway's own share of the time to the answer's head: everything but waiting for the instance.",
+    labels: [],
+    bounds: overheadBounds,
+  },
+  upstream_requests_total: {
+    type: "counter",
+    help: "Attempts at instances, by how they ended.",
+    labels: ["service", "instance", "outcome"],
+  },
+  upstream_duration_seconds: {
+    type: "histogram",
+    help: "Time from sending an attempt to the head of the instance's answer.",
+    labels: ["service"],
+    bounds: durationBounds,
+  },
+  upstream_connections: {
+    type: "gauge",
+    help: "Open connections to instances.",
+    labels: ["service", "state"],
+  },
+  retries_total: {
+    type: "counter",
+    help: "Attempts after the first, by why the one before failed.",
+    labels: ["service", "reason"],
+  },
+  rate_limited_total: {
+    type: "counter",
+    help: "Requests refused by a rate limit.",
+    labels: ["route"],
+  },
+  connections: {
+    type: "gauge",
+    help: "Open client connections.",
+    labels: ["state"],
+  },
+  event_loop_utilization: {
+    type: "gauge",
+    help: "Share of the last interval in which the thread's event loop was busy, 0 to 1.",
+    labels: [],
+    perWorker: true,
+  },
+  access_log_dropped_total: {
+    type: "counter",
+    help: "Access log lines dropped because the log's queue was full.",
+    labels: [],
+  },
+  worker_restarts_total: {
+    type: "counter",
+    help: "Workers replaced because they ended or stopped responding.",
+    labels: [],
+  },
+  config_revision: {
+    type: "gauge",
+    help: "Revision of the configuration that is live on all workers.",
+    labels: [],
+  },
+  config_apply_seconds: {
+    type: "histogram",
+    help: "Time from seeing a change of the configuration to having it live on all workers.",
+    labels: [],
+    bounds: applyBounds,
+  },
+  config_rejected: {
+    type: "gauge",
+    help: "Problems that keep a resource of the newest configuration from being used.",
+    labels: ["kind", "name"],
+  },
+  config_source: {
+    type: "gauge",
+    help: "1 for where the live configuration comes from: live is what the file says now, cache the last good state.",
+    labels: ["source"],
+  },
+  config_age_seconds: {
+    type: "gauge",
+    help: "Time since the live configuration took effect.",
+    labels: [],
+  },
+  metrics_series: {
+    type: "gauge",
+    help: "Series on the metrics page.",
+    labels: [],
+  },
+  build_info: {
+    type: "gauge",
+    help: "Always 1; the labels tell the version.",
+    labels: ["version", "node"],
+  },
+  process_cpu_seconds_total: {
+    type: "counter",
+    help: "User and system CPU time of the process.",
+    labels: [],
+  },
+  process_resident_memory_bytes: {
+    type: "gauge",
+    help: "Resident memory of the process.",
+    labels: [],
+  },
+  process_start_time_seconds: {
+    type: "gauge",
+    help: "Start of the process, in seconds since 1970.",
+    labels: [],
+  },
+} as const satisfies Record<string, MetricFacts>;
+
+export type MetricName = keyof typeof metrics;
+
+const prefix = "headgate_";
+
+/** The name on the metrics page. `process_*` are the names every Prometheus client uses and carry no prefix. */
+export function exposedName(name: string): string {
+  return name.startsWith("process_") ? name : prefix + name;
+}
+
+/**
+ * Facts of a metric by its name. A name outside the table is a counter of a middleware's own, whose labels are those
+ * it is first used with.
+ */
+export function factsOf(name: string): MetricFacts | undefined {
+  return Object.hasOwn(metrics, name)
+    ? // The check above is what makes the name a key.
+      metrics[name as MetricName]
+    : undefined;
+}

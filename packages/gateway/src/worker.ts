@@ -1,0 +1,33 @@
+import { performance } from "node:perf_hooks";
+import { parentPort, workerData } from "node:worker_threads";
+import { WorkerHost } from "./control/worker-host.ts";
+import type { ToWorker, WorkerStart } from "./control/worker-messages.ts";
+import { workerParts } from "./control/worker-parts.ts";
+import { systemClock } from "./core/clock.ts";
+import { systemTimers } from "./core/timers.ts";
+
+/** A worker thread: the proxy, and a line to the control thread. */
+if (parentPort === null) throw new Error("worker.ts runs in a thread that the control thread starts.");
+const port = parentPort;
+const start = workerData as WorkerStart; // What worker-thread.ts passes.
+
+const host = new WorkerHost({
+  start,
+  clock: systemClock,
+  timers: systemTimers,
+  utilization: busyShare(),
+  post: (message) => port.postMessage(message),
+  exit: () => process.exit(0),
+  build: (log, metrics) => workerParts(start, log, metrics),
+});
+port.on("message", (message: ToWorker) => host.receive(message));
+
+function busyShare(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
+  };
+}

@@ -1,0 +1,154 @@
+import { z } from "zod";
+import * as leaf from "./leaves.ts";
+import { bytes, duration, ratio, timeout } from "./units.ts";
+
+/*
+ * The document as it is written: every key, its type, its unit and its default. What a value means after validation
+ * is in `resources.ts`; `docs/configuration.md` describes each key for its users, and a test compares the two.
+ */
+
+const name = leaf.checkedText(leaf.nameProblem);
+const nonEmpty = z.string().min(1);
+const network = leaf.checkedText(leaf.networkProblem);
+const listenAddress = leaf.checkedText((address) => leaf.addressProblem(address, 0, false));
+const instanceAddress = leaf.checkedText((address) => leaf.addressProblem(address, 1, true));
+const headerName = leaf.checkedText(leaf.headerNameProblem);
+const headerValue = leaf.checkedText(leaf.headerValueProblem);
+
+/** The whole value, or one of `regex` and `exists`; `conditionProblem` in validate.ts sees to "one of". */
+const textCondition = z.union([
+  z.string(),
+  z.strictObject({ regex: leaf.checkedText(leaf.regexProblem).optional(), exists: z.boolean().optional() }),
+]);
+
+/** One alternative of a route, or a `when`. */
+export const matchSchema = z.strictObject({
+  hosts: z.array(leaf.checkedText(leaf.hostProblem)).min(1).optional(),
+  path: leaf.checkedText(leaf.pathProblem).optional(),
+  methods: z.array(leaf.checkedText(leaf.methodProblem)).min(1).optional(),
+  headers: z.record(headerName, textCondition).optional(),
+  query: z.record(nonEmpty, textCondition).optional(),
+  cookies: z.record(headerName, textCondition).optional(),
+  clients: z.array(network).min(1).optional(),
+});
+
+/** A step of a chain: a name, or a map of one name to its settings, with `when` beside it. */
+export const chainEntrySchema = z.union([name, z.looseObject({ when: matchSchema.optional() })]);
+
+export const respondSchema = z.strictObject({
+  status: z.int().min(200).max(599).prefault(200),
+  headers: z.record(headerName, headerValue).prefault({}),
+  body: z.string().prefault(""),
+});
+
+const weight = z.int().min(0).max(1_000_000).prefault(1);
+
+export const routeSchema = z.strictObject({
+  match: z.union([matchSchema, z.array(matchSchema).min(1)]).optional(),
+  use: z.array(chainEntrySchema).prefault([]),
+  to: z.union([name, z.array(z.strictObject({ service: name, weight })).min(1)]).optional(),
+  respond: respondSchema.optional(),
+  fallback: z.strictObject({ service: name.optional(), respond: respondSchema.optional() }).optional(),
+  timeout: timeout().optional(),
+  priority: z.int().min(-1_000_000).max(1_000_000).prefault(0),
+});
+
+const retryOnExpected = 'expected "connect", "reset", "timeout" or a status from 400 to 599';
+
+/** A status may be written as a number too: `502` without quotes is what YAML makes of it. */
+const retryOn = z.union(
+  [
+    z.enum(["connect", "reset", "timeout"]),
+    z.int({ error: retryOnExpected }).min(400, retryOnExpected).max(599, retryOnExpected),
+    z.string().regex(/^[45]\d\d$/, retryOnExpected),
+  ],
+  { error: retryOnExpected },
+);
+
+export const serviceSchema = z.strictObject({
+  instances: z
+    .array(z.strictObject({ address: instanceAddress, weight, zone: nonEmpty.max(128).optional() }))
+    .prefault([]),
+  protocol: z.enum(["http"]).prefault("http"),
+  balance: z.enum(["round-robin"]).prefault("round-robin"),
+  timeouts: z
+    .strictObject({
+      connect: timeout().prefault("2s"),
+      firstByte: timeout().prefault("15s"),
+      idle: timeout().prefault("60s"),
+    })
+    .prefault({}),
+  retry: z
+    .strictObject({
+      attempts: z.int().min(0).max(10).prefault(1),
+      on: z.array(retryOn).prefault(["connect", "reset"]),
+      budget: ratio().prefault("20%"),
+      backoff: duration({ maxMs: 60_000 }).prefault("25ms"),
+      perTry: timeout().optional(),
+    })
+    .prefault({}),
+  pool: z
+    .strictObject({
+      max: z.int().min(1).max(65_536).prefault(256),
+      idle: timeout().prefault("60s"),
+    })
+    .prefault({}),
+  use: z.array(chainEntrySchema).prefault([]),
+});
+
+export const consumerSchema = z.strictObject({
+  keys: z.array(nonEmpty.max(4096)).prefault([]),
+  groups: z.array(nonEmpty.max(128)).prefault([]),
+  jwt: z.strictObject({ subject: nonEmpty }).optional(),
+});
+
+export const pluginSchema = z.union([nonEmpty, z.strictObject({ path: nonEmpty })]);
+
+export const gatewaySchema = z.strictObject({
+  listen: z
+    .array(z.strictObject({ address: listenAddress }))
+    .min(1)
+    .prefault([{ address: "0.0.0.0:8080" }]),
+  admin: z.strictObject({ address: listenAddress.prefault("127.0.0.1:9080") }).prefault({}),
+  workers: z.union([z.literal("auto"), z.int().min(0).max(256)]).prefault("auto"),
+  dataDir: nonEmpty.prefault("./data"),
+  trustedProxies: z.array(network).prefault([]),
+  timeouts: z
+    .strictObject({
+      requestHead: timeout().prefault("10s"),
+      requestBodyIdle: timeout().prefault("30s"),
+      keepAlive: timeout().prefault("75s"),
+      drain: duration({ maxMs: 3_600_000 }).prefault("30s"),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      requestHead: bytes({ min: 1024, max: 1024 ** 2 }).prefault("32KiB"),
+      headers: z.int().min(1).max(10_000).prefault(100),
+      uri: bytes({ min: 64, max: 1024 ** 2 }).prefault("8KiB"),
+      connections: z.int().min(1).max(10_000_000).prefault(20_000),
+    })
+    .prefault({}),
+  accessLog: z
+    .strictObject({
+      path: nonEmpty.prefault("-"),
+      format: z.enum(["json", "combined", "ecs", "off"]).prefault("json"),
+    })
+    .prefault({}),
+});
+
+/** The whole document. Validation takes it resource by resource; this is what editors are told. */
+export const documentSchema = z.strictObject({
+  gateway: gatewaySchema.prefault({}),
+  global: z.array(chainEntrySchema).prefault([]),
+  middlewares: z.record(name, chainEntrySchema).prefault({}),
+  routes: z.record(name, routeSchema).prefault({}),
+  services: z.record(name, serviceSchema).prefault({}),
+  consumers: z.record(name, consumerSchema).prefault({}),
+  plugins: z.record(name, pluginSchema).prefault({}),
+});
+
+/** JSON Schema (draft 2020-12) of a document as it is written, for editors. */
+export function documentJsonSchema(): object {
+  return z.toJSONSchema(documentSchema, { io: "input" });
+}

@@ -1,0 +1,156 @@
+import type { z } from "zod";
+import type {
+  ChainEntry,
+  ConsumerResource,
+  Fallback,
+  GatewaySettings,
+  Match,
+  PluginResource,
+  RespondSettings,
+  RouteResource,
+  ServiceResource,
+  TextCondition,
+} from "./resources.ts";
+import type {
+  chainEntrySchema,
+  consumerSchema,
+  gatewaySchema,
+  matchSchema,
+  pluginSchema,
+  respondSchema,
+  routeSchema,
+  serviceSchema,
+} from "./document.ts";
+
+/*
+ * From what the schemas accept to the resources the rest works with: units in names, shorthands expanded, names that
+ * are compared without case in lower case. Pure; what could be wrong was found before.
+ */
+
+type WrittenMatch = z.output<typeof matchSchema>;
+type WrittenCondition = NonNullable<WrittenMatch["headers"]>[string];
+
+export function toMatch(written: WrittenMatch): Match {
+  const { hosts, path, methods, headers, query, cookies, clients } = written;
+  return {
+    ...(hosts === undefined ? {} : { hosts: [...new Set(hosts.map((host) => host.toLowerCase()))] }),
+    ...(path === undefined ? {} : { path }),
+    ...(methods === undefined ? {} : { methods: [...new Set(methods)] }),
+    ...(headers === undefined ? {} : { headers: toConditions(headers, (name) => name.toLowerCase()) }),
+    ...(query === undefined ? {} : { query: toConditions(query, (name) => name) }),
+    ...(cookies === undefined ? {} : { cookies: toConditions(cookies, (name) => name) }),
+    ...(clients === undefined ? {} : { clients }),
+  };
+}
+
+function toConditions(
+  written: Readonly<Record<string, WrittenCondition>>,
+  key: (name: string) => string,
+): Record<string, TextCondition> {
+  return Object.fromEntries(Object.entries(written).map(([name, condition]) => [key(name), toCondition(condition)]));
+}
+
+function toCondition(written: WrittenCondition): TextCondition {
+  if (typeof written === "string") return { equals: written };
+  return written.regex === undefined ? { exists: written.exists ?? true } : { regex: written.regex };
+}
+
+/** `name` is the one key beside `when`; an empty value (`- jwt:`) is the same as the bare name. */
+export function toChainEntry(written: z.output<typeof chainEntrySchema>): ChainEntry {
+  if (typeof written === "string") return { name: written };
+  const { when, ...rest } = written;
+  const [name = "", settings] = Object.entries(rest)[0] ?? [];
+  return {
+    name,
+    ...(settings === undefined || settings === null ? {} : { settings }),
+    ...(when === undefined ? {} : { when: toMatch(when) }),
+  };
+}
+
+/** Field names stay as written: what is sent is what the document says. */
+function toRespond(written: z.output<typeof respondSchema>): RespondSettings {
+  return { status: written.status, headers: written.headers, body: written.body };
+}
+
+export function toRoute(written: z.output<typeof routeSchema>): RouteResource {
+  const { match, to, respond, fallback, timeout } = written;
+  return {
+    // No match at all takes everything, as an empty one does.
+    match: match === undefined ? [{}] : Array.isArray(match) ? match.map(toMatch) : [toMatch(match)],
+    use: written.use.map(toChainEntry),
+    ...(to === undefined ? {} : { to: typeof to === "string" ? [{ service: to, weight: 1 }] : to }),
+    ...(respond === undefined ? {} : { respond: toRespond(respond) }),
+    ...(fallback === undefined ? {} : { fallback: toFallback(fallback) }),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    priority: written.priority,
+  };
+}
+
+function toFallback(written: NonNullable<z.output<typeof routeSchema>["fallback"]>): Fallback {
+  return written.respond === undefined ? { service: written.service ?? "" } : { respond: toRespond(written.respond) };
+}
+
+export function toService(written: z.output<typeof serviceSchema>): ServiceResource {
+  const { timeouts, retry, pool } = written;
+  return {
+    instances: written.instances.map(({ address, weight, zone }) => ({
+      address: address.toLowerCase(),
+      weight,
+      ...(zone === undefined ? {} : { zone }),
+    })),
+    protocol: written.protocol,
+    balance: written.balance,
+    timeouts: { connectMs: timeouts.connect, firstByteMs: timeouts.firstByte, idleMs: timeouts.idle },
+    retry: {
+      attempts: retry.attempts,
+      on: [...new Set(retry.on.map(toRetryOn))],
+      budgetRatio: retry.budget,
+      backoffMs: retry.backoff,
+      ...(retry.perTry === undefined ? {} : { perTryMs: retry.perTry }),
+    },
+    pool: { max: pool.max, idleMs: pool.idle },
+    use: written.use.map(toChainEntry),
+  };
+}
+
+function toRetryOn(written: string | number): ServiceResource["retry"]["on"][number] {
+  if (written === "connect" || written === "reset" || written === "timeout") return written;
+  return `${Number(written)}`;
+}
+
+export function toConsumer({ keys, groups, jwt }: z.output<typeof consumerSchema>): ConsumerResource {
+  return { keys, groups, ...(jwt === undefined ? {} : { jwt }) };
+}
+
+export function toPlugin(written: z.output<typeof pluginSchema>): PluginResource {
+  return { path: typeof written === "string" ? written : written.path };
+}
+
+export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySettings {
+  const { timeouts, limits } = written;
+  return {
+    listen: written.listen.map(({ address }) => ({ address: fullAddress(address) })),
+    admin: { address: fullAddress(written.admin.address) },
+    workers: written.workers,
+    dataDir: written.dataDir,
+    trustedProxies: written.trustedProxies,
+    timeouts: {
+      requestHeadMs: timeouts.requestHead,
+      requestBodyIdleMs: timeouts.requestBodyIdle,
+      keepAliveMs: timeouts.keepAlive,
+      drainMs: timeouts.drain,
+    },
+    limits: {
+      requestHeadBytes: limits.requestHead,
+      headers: limits.headers,
+      uriBytes: limits.uri,
+      connections: limits.connections,
+    },
+    accessLog: { path: written.accessLog.path, format: written.accessLog.format },
+  };
+}
+
+/** `:8080` is every IPv4 address of the machine. */
+export function fullAddress(address: string): string {
+  return address.startsWith(":") ? `0.0.0.0${address}` : address.toLowerCase();
+}

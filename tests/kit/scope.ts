@@ -1,0 +1,17 @@
+/** What a helper needs of a test: a place to say how to clean up. `TestContext` of node:test is one. */
+export interface Scope {
+  after(cleanup: () => void | Promise<void>): void;
+}
+
+/** A scope for programs that are not tests (the soak, the fuzzer): `close` runs the clean-ups, newest first. */
+export class ManualScope implements Scope {
+  readonly #cleanups: (() => void | Promise<void>)[] = [];
+
+  after(cleanup: () => void | Promise<void>): void {
+    this.#cleanups.push(cleanup);
+  }
+
+  async close(): Promise<void> {
+    for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) await cleanup();
+  }
+}
