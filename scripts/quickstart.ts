@@ -58,8 +58,7 @@ async function main(args: readonly string[]): Promise<number> {
   });
   const ended = endOf(gateway);
   const ready = await Promise.race([isReady(`http://${reachable(admin)}/readyz`), ended.then(() => false)]);
-  if (ready)
-    printWelcome(reachable(address), admin, { users, orders }, await token(secret), relative(process.cwd(), file));
+  if (ready) printWelcome(reachable(address), admin, { users, orders }, await token(secret), shortest(file));
   else if (gateway.exitCode === null) {
     console.error(`The gateway was not ready within ${readyWithinMs / 1000} s.`);
     gateway.kill();
@@ -93,6 +92,12 @@ async function isReady(url: string): Promise<boolean> {
     if (response?.ok === true) return true;
   }
   return false;
+}
+
+/** The path as one would type it here. */
+function shortest(file: string): string {
+  const path = relative(process.cwd(), file);
+  return path.startsWith("..") ? resolve(file) : path;
 }
 
 /** Splits `host:port`; the host may be in brackets. */

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import os from "node:os";
 import { promisify } from "node:util";
 
@@ -46,7 +47,10 @@ async function outputOf(program: string, argument: string): Promise<string> {
   }
 }
 
+/** Of a package of this repository: its folder is in node_modules, whether or not its exports show its package.json. */
 async function packageVersion(name: string): Promise<string> {
-  const { stdout } = await run("npm", ["ls", name, "--depth=0", "--parseable", "--long"]).catch(() => ({ stdout: "" }));
-  return /@([\d.]+[^:\s@]*)(?::|\s|$)/.exec(stdout)?.[1] ?? "unknown";
+  const path = new URL(`../../node_modules/${name}/package.json`, import.meta.url);
+  const parsed: unknown = JSON.parse(await readFile(path, "utf8"));
+  const version = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
+  return typeof version === "string" ? version : "unknown";
 }

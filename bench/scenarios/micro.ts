@@ -18,7 +18,7 @@ async function run(): Promise<ScenarioResult> {
     const path = fileURLToPath(new URL(`../micro/${name}.ts`, import.meta.url));
     if (!existsSync(path)) continue;
     try {
-      const { stdout } = await promisify(execFile)(process.execPath, [path, "--json"], { timeout: 180_000 });
+      const { stdout } = await promisify(execFile)(process.execPath, [path, "--json", "json"], { timeout: 180_000 });
       rows.push(...rowsOf(stdout));
     } catch (error) {
       notes.push(`${name} did not run: ${oneLine(error)}`);
@@ -29,15 +29,34 @@ async function run(): Promise<ScenarioResult> {
 }
 
 function rowsOf(output: string): Cell[][] {
-  const rows: Cell[][] = [];
-  for (const line of output.split("\n")) {
-    if (!line.startsWith("{")) continue;
-    const { results } = JSON.parse(line) as MicroReport; // printed by micro/measure.ts
-    for (const { name, bestNs, medianNs } of results) rows.push([name, Math.round(bestNs), Math.round(medianNs)]);
+  const parsed = JSON.parse(output) as MicroReport | RouterReport; // printed by micro/measure.ts or micro/router.ts
+  if ("results" in parsed) {
+    return parsed.results.map(({ name, bestNs, medianNs }) => [name, Math.round(bestNs), Math.round(medianNs)]);
   }
-  return rows;
+  const rows = parsed.rows.map(({ table, routes, findNs }): Cell[] => [
+    `find one of ${routes.toLocaleString("en")} routes: ${table}`,
+    Math.round(findNs),
+    "-",
+  ]);
+  const changes = parsed.rows.map(({ table, routes, changeNs }): Cell[] => [
+    `add and drop one beside ${routes.toLocaleString("en")} routes: ${table}`,
+    Math.round(changeNs),
+    "-",
+  ]);
+  return [...rows, ...changes];
 }
 
+/** What micro/head.ts and micro/chain.ts print. */
 interface MicroReport {
   readonly results: readonly { readonly name: string; readonly bestNs: number; readonly medianNs: number }[];
+}
+
+/** What micro/router.ts prints; best of its rounds. */
+interface RouterReport {
+  readonly rows: readonly {
+    readonly table: string;
+    readonly routes: number;
+    readonly findNs: number;
+    readonly changeNs: number;
+  }[];
 }

@@ -1,5 +1,28 @@
 /** Inputs for the fuzzer: HTTP/1.1 byte streams from a grammar that likes the edges, then damaged byte by byte. */
 
+import {
+  methods,
+  oddMethods,
+  targets,
+  oddTargets,
+  versions,
+  lineEnds,
+  colons,
+  names,
+  oddNames,
+  values,
+  oddValues,
+  hosts,
+  oddHosts,
+  lengths,
+  codings,
+  connections,
+  chunkSizes,
+  statuses,
+  oddStatuses,
+  dictionary,
+} from "./vocabulary.ts";
+
 export type Random = () => number;
 
 /** A source of choices from a random number generator. */
@@ -22,189 +45,6 @@ class Choice {
     return this.chance(oddShare) ? this.of(odd) : usual;
   }
 }
-
-const methods = ["GET", "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "QUERY"];
-const oddMethods = [
-  "get",
-  "FOO",
-  "G ET",
-  "",
-  "GET\t",
-  " GET",
-  "PRI",
-  "M-SEARCH",
-  "SOURCE",
-  "GET\0",
-  "POST:",
-  "\x80ET",
-  "CONNECT",
-];
-const targets = ["/", "/a", "/a/b?c=d", "/%2e%2e/x", "/a//b", "/?q", "/a;b=c", "/%41", "/a/../b"];
-const oddTargets = [
-  "http://a/x",
-  "http://a",
-  "http://a?q",
-  "HTTP://A/",
-  "https://a:443/x",
-  "http://b/x",
-  "http:///x",
-  "http://u@a/x",
-  "a:80",
-  "",
-  "a",
-  "/a b",
-  "/a\t",
-  "/\x80",
-  "/a#f",
-  "//a/b",
-  "/\\a",
-  "/\0",
-  "ws://a/x",
-  "/a\x7f",
-  "/<>",
-  "http://a:/x",
-  "?",
-  "*",
-];
-const versions = [
-  "HTTP/1.0",
-  "HTTP/1.2",
-  "HTTP/2.0",
-  "HTTP/0.9",
-  "http/1.1",
-  "HTTP/1.1 ",
-  " HTTP/1.1",
-  "HTTP/1.10",
-  "HTTP/01.1",
-  "HTTP/1,1",
-  "",
-  "HTTP/11",
-];
-const lineEnds = ["\n", "\r", "\r\r\n", "\n\r", "\r\n ", "\r\n\t", " \r\n", "\0\r\n", "\r\n\n", "\r\n\r"];
-const colons = [":", ":\t", ":  ", " : ", " :", "", "\t:", "::", ";", ":\r\n ", "\0:", ":\x0b"];
-const names = [
-  "Accept",
-  "X-A",
-  "x_b",
-  "Cookie",
-  "Via",
-  "TE",
-  "Trailer",
-  "Keep-Alive",
-  "X-Forwarded-For",
-  "!#$%&'*+-.^_`|~1",
-];
-const oddNames = [
-  "X A",
-  "",
-  "X\x80",
-  "X(",
-  "X\0",
-  "\x01",
-  "Transfer-Encoding ",
-  "Content\r-Length",
-  "X/",
-  '"X"',
-  "Host\t",
-  "@",
-  "X=Y",
-  "[x]",
-  "Expect",
-];
-const values = ["a", "", "a b", "\ta", "a \t", "\x80\xff", '"q"', "a,b", "chunked", "100-continue", "trailers"];
-const oddValues = ["a\0b", "a\rb", "a\nb", "\x7f", "\x01", "a\r\n b", "\x0b", "\x1b[0m", "a\r\r\n"];
-const hosts = ["a", "a.example:80", "[::1]:80", "127.0.0.1", "A.EXAMPLE"];
-const oddHosts = ["", "a b", "a/b", "a@b", "a:b", "a,b", "[::1", "a:80:80", "a\\b", "a#b", "a?b", ":80", "\x80"];
-const lengths = [
-  "+5",
-  "-1",
-  "0x5",
-  "5,5",
-  "5, 5",
-  "5 5",
-  "05",
-  "5;",
-  "",
-  " ",
-  "5\t",
-  "1e1",
-  "5.0",
-  "18446744073709551621",
-  "9007199254740993",
-  "\xd9\xa5",
-  "5\x0b",
-  "\x0c5",
-];
-const codings = [
-  "chunked, chunked",
-  "identity",
-  "gzip, chunked",
-  "chunked, identity",
-  "xchunked",
-  " chunked",
-  "chunked ",
-  "\tchunked",
-  "CHUNKED",
-  "chunked;q=1",
-  "chunked,",
-  ",chunked",
-  '"chunked"',
-  "chunked\x0b",
-  "\x0bchunked",
-  "chu\r\n nked",
-  "",
-  "chunked\0",
-  "cow",
-  "identity, chunked",
-  "chunk\xadd",
-  "deflate",
-  "chunked,\t",
-];
-const connections = [
-  "keep-alive",
-  "close",
-  "upgrade",
-  "close, x-a",
-  "Keep-Alive, Upgrade",
-  "CLOSE",
-  "x-a",
-  "",
-  ",",
-  "close,keep-alive",
-  "cl ose",
-];
-const chunkSizes = [
-  "5 ",
-  " 5",
-  "0x5",
-  "+5",
-  "-5",
-  "5;a=b",
-  '5; a="b"',
-  "5;",
-  "00005",
-  "5\t",
-  "5\n",
-  "5\r",
-  "g",
-  "",
-  "ffffffffffffffffff",
-  "5;\n",
-  "5;a\rb",
-  "5;a\0b",
-  "5,5",
-  "5\x0b",
-  '5;a="\r\n"',
-  '5;a="b;c"',
-  "5;=b",
-  "5;a b",
-  "5 ;a",
-  "8000000000000000",
-  "5_",
-  "5L",
-  "5.0",
-  "5;\x80",
-];
 
 function field(choice: Choice, name: string, value: string): string {
   return `${name}${choice.mostly(": ", colons, 0.02)}${value}${choice.mostly("\r\n", lineEnds, 0.012)}`;
@@ -308,69 +148,11 @@ function request(choice: Choice): string {
   return `${lead}${method}${separator}${target} ${version}${choice.mostly("\r\n", lineEnds, 0.02)}${fieldsAndBody(choice, first)}`;
 }
 
-const statuses = [
-  "200 OK",
-  "200 OK",
-  "404 Not Found",
-  "204 No Content",
-  "304 Not Modified",
-  "100 Continue",
-  "103 Early Hints",
-  "101 Switching Protocols",
-  "500 ",
-  "200",
-];
-const oddStatuses = [
-  "20",
-  "2000 OK",
-  "099 X",
-  "abc",
-  "",
-  " 200 OK",
-  "200\tOK",
-  "200 O\0K",
-  "200 \x80",
-  "-200 OK",
-  "200OK",
-  "600 X",
-  "999 X",
-  "200 OK\r",
-  "+20 X",
-];
-
 function response(choice: Choice): string {
   const version = choice.mostly("HTTP/1.1", [...versions, "ICY", "HTTP", "\r\nHTTP/1.1"], 0.06);
   const status = choice.mostly(choice.of(statuses), oddStatuses, 0.06);
   return `${version} ${status}${choice.mostly("\r\n", lineEnds, 0.02)}${fieldsAndBody(choice, [])}`;
 }
-
-const dictionary = [
-  "\r\n",
-  "\n",
-  "\r",
-  "\r\n\r\n",
-  "\0",
-  " ",
-  "\t",
-  ":",
-  ",",
-  ";",
-  "\x0b",
-  "\x0c",
-  "\x7f",
-  "\x80",
-  "\xff",
-  "0",
-  "0\r\n\r\n",
-  "chunked",
-  "Content-Length: 0\r\n",
-  "Transfer-Encoding: chunked\r\n",
-  "Content-Length: 3\r\n",
-  "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-  "Host: b\r\n",
-  "\r\n ",
-  "HTTP/1.1",
-];
 
 /** Damages a stream: bytes inserted, removed, replaced, repeated; the end cut off. */
 function mutate(choice: Choice, text: string): string {

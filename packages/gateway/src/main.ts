@@ -37,8 +37,8 @@ const surroundings: Surroundings = {
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 const code = await runProgram(process.argv.slice(2), surroundings);
-// What was written to a pipe is written later; without open handles the process ends by itself.
-process.exitCode = code;
+// What was written to a pipe is on its way until its callback comes; exiting at once would cut it off.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
 
 function packageVersion(): string {
   const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");

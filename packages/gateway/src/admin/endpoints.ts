@@ -64,7 +64,7 @@ function status(parts: AdminParts): object {
     liveSince: report.revision === 0 ? null : new Date(report.liveSinceWallMs).toISOString(),
     source: { kind: "file", path: parts.source },
     problems: report.problems,
-    listening: parts.addresses().map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`),
+    listening: parts.addresses().map(({ address }) => address),
     admin: parts.adminAddress(),
     workers: parts.workers(),
   };

@@ -47,7 +47,7 @@ async function admin(t: TestContext, extra: readonly AdminEndpoint[] = []) {
     page,
     resources: () => (report.revision === 0 ? undefined : resources),
     workers: () => [{ id: 1, state: "running", revision: 1, restarts: 0, connections: 5 }],
-    addresses: () => [{ address: "::", port: 8080 }],
+    addresses: () => [{ address: "[::]:8080", port: 8080 }],
     adminAddress: () => "127.0.0.1:9080",
     explain: (asked) => ({ asked }),
     breathe: () => Promise.resolve(),
@@ -152,19 +152,18 @@ test("a request is explained on what is live", async (t) => {
   const { trusted, report } = await admin(t);
   report.live(1, 0);
   const body = JSON.stringify({ method: "GET", url: "/a" });
-  const answer = await trusted("/v1/explain", { method: "POST", body, headers: { "content-type": "application/json" } });
+  const answer = await trusted("/v1/explain", { method: "POST", body });
   assert.deepEqual(JSON.parse(answer.text), { asked: { method: "GET", url: "/a" } });
 });
 
-for (const [what, body, headers, status] of [
-  ["no JSON", "{", {}, 400],
-  ["another type", "a=b", { "content-type": "application/x-www-form-urlencoded" }, 415],
-  ["more than the limit", JSON.stringify("a".repeat(1024 * 1024)), {}, 413],
+for (const [what, body, status] of [
+  ["no JSON", "{", 400],
+  ["more than the limit", JSON.stringify("a".repeat(1024 * 1024)), 413],
 ] as const) {
   test(`a body that is ${what} is refused with ${status}`, async (t) => {
     const { trusted, report } = await admin(t);
     report.live(1, 0);
-    assert.equal((await trusted("/v1/explain", { method: "POST", body, headers })).status, status);
+    assert.equal((await trusted("/v1/explain", { method: "POST", body })).status, status);
   });
 }
 

@@ -59,8 +59,6 @@ function buildProgram(surroundings: Surroundings, exit: (code: number) => void):
     .showHelpAfterError("(add --help for help)")
     .exitOverride()
     .addHelpText("after", "\nExample:\n  $ headgate start -c headgate.yaml");
-  // Without a command commander would print the help as an error; asking for nothing is one.
-  program.action(() => program.help({ error: true }));
   startCommand(program, surroundings, exit);
   checkCommand(program, { stdout: { write: stdout }, stderr: { write: stderr }, env, cwd }, exit);
   explainCommand(program, { stdout, stderr, env }, exit);

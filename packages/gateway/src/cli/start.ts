@@ -64,10 +64,8 @@ export async function start(flags: StartFlags, surroundings: Surroundings): Prom
     const options = { file, reader, first, seenMs, cwd, version, process, cores, workerEntry, clock, timers, log };
     gateway = await runGateway(options);
   } catch (error) {
-    log.error({ err: error }, "the gateway could not start");
+    log.error({}, `could not start: ${error instanceof Error ? error.message : String(error)}`);
     log.flush();
-    if (terminal) return 1;
-    stderr(`${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   }
   announce(gateway, named, surroundings, log);
@@ -107,7 +105,7 @@ function announce(
   { terminal, stderr, version }: Surroundings,
   log: { info(fields: object, message: string): void },
 ): void {
-  const listening = addresses.map(({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`);
+  const listening = addresses.map(({ address }) => address);
   if (!terminal) {
     log.info({ version, file, listening, admin, workers }, `listens on ${listening.join(", ")}`);
     return;

@@ -29,6 +29,7 @@ test("what is live is reported with its revision, its age and how long it took t
   const { report, time, rendered } = reporting();
   assert.equal(report.ageSeconds, 0);
   time.now = 3_000;
+  report.live(3, 0);
   report.live(4, 2_000);
   time.now = 8_000;
   assert.equal(report.revision, 4);

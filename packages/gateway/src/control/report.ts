@@ -71,12 +71,14 @@ export class Report {
 
   /** `seenMs`: when the change was seen, on the monotonic clock. */
   live(revision: number, seenMs: number): void {
+    const first = this.#revision === 0;
     this.#revision = revision;
     this.#liveSinceMs = this.#clock.now();
     this.#liveSinceWallMs = this.#clock.wall();
     this.#metrics.gauge("config_revision").set(revision);
     this.#metrics.gauge("config_source", { source: "live" }).set(1);
-    this.#metrics.histogram("config_apply_seconds").observe((this.#liveSinceMs - seenMs) / 1_000);
+    // The first one waits for the workers to start, which says nothing about applying changes.
+    if (!first) this.#metrics.histogram("config_apply_seconds").observe((this.#liveSinceMs - seenMs) / 1_000);
   }
 
   /** Replaces the list of problems; an empty list says that all is well. */

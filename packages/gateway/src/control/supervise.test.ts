@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { GatewaySettings } from "@headgate/schema";
 import { silentLog } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
+import { Metrics } from "../telemetry/metrics.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { Publisher } from "./publish.ts";
 import { Supervisor } from "./supervise.ts";
@@ -73,7 +74,7 @@ class FakeWorker {
     this.seen.push(message);
     if (message.type === "prepare") this.say({ type: "prepared", id: message.id });
     if (message.type === "commit") this.say({ type: "committed", id: message.id, revision: 1 });
-    if (message.type === "listen") this.say({ type: "listening", addresses: [{ address: "127.0.0.1", port: 4242 }] });
+    if (message.type === "listen") this.say({ type: "listening", addresses: [{ address: "127.0.0.1:4242", port: 4242 }] });
     if (message.type === "drain") queueMicrotask(() => this.die("drained"));
   }
 
@@ -93,7 +94,7 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
     settings,
     workers: count,
     limiterMemory: new SharedArrayBuffer(8),
-    connectionMemory: new SharedArrayBuffer(4 * (count + 1)),
+    connectionMemory: new SharedArrayBuffer(4),
     heartbeatMemory: new SharedArrayBuffer(4 * (count + 1)),
     pluginCacheDir: "/nowhere",
     reusePort: true,
@@ -139,7 +140,7 @@ test("workers boot, run the first snapshot and then listen", async () => {
     workers[0]?.seen.map((message) => message.type),
     ["prepare", "commit", "listen"],
   );
-  assert.deepEqual(supervisor.addresses, [{ address: "127.0.0.1", port: 4242 }]);
+  assert.deepEqual(supervisor.addresses, [{ address: "127.0.0.1:4242", port: 4242 }]);
 });
 
 test("a worker that ends while all start ends the start with its reason", async () => {
@@ -162,7 +163,18 @@ test("a worker that cannot listen ends the start with its reason", async () => {
 test("a dead worker is replaced by one with its number that runs what is live, on the same port; the others stay", async () => {
   const { supervisor, workers, serve, restarts, connections } = fleet(2);
   await serve();
-  connections.set([7, 3, 4]);
+  for (const [index, amount] of [3, 4].entries()) {
+    const worker = workers[index];
+    assert.ok(worker);
+    const metrics = new Metrics((news) => worker.say({ type: "metrics", news }));
+    metrics.gauge("connections", { state: "idle" }).set(amount);
+  }
+  connections[0] = 7;
+  await settled();
+  assert.deepEqual(
+    supervisor.status().map((status) => status.connections),
+    [3, 4],
+  );
   workers[0]?.die("out of memory");
   await settled();
   const replacement = workers[2];
@@ -175,7 +187,7 @@ test("a dead worker is replaced by one with its number that runs what is live, o
   assert.equal(workers[1]?.alive, true);
   assert.equal(restarts(), 1);
   assert.deepEqual(supervisor.status()[0], { id: 1, state: "running", revision: 1, restarts: 1, connections: 0 });
-  assert.deepEqual([...connections], [4, 0, 4]);
+  assert.deepEqual([...connections], [4]);
 });
 
 test("a worker that dies again and again is started with growing pauses, and one that lived long at once", async () => {

@@ -131,7 +131,7 @@ export class Supervisor {
       state: slot.state,
       revision: slot.revision,
       restarts: slot.restarts,
-      connections: Atomics.load(this.#connections, slot.workerId),
+      connections: slot.source?.total("connections") ?? 0,
     }));
   }
 
@@ -229,12 +229,12 @@ export class Supervisor {
     return undefined;
   }
 
-  /** A replacement listens where its predecessor did, also when the port was picked by the system. */
+  /** A replacement listens where its predecessor did, also where the system picked the port. */
   #keepAddresses(bound: readonly BoundAddress[]): void {
     this.#addresses = bound;
     const listen = this.#settings.listen.map((entry, index) => {
       const at = bound[index];
-      return at !== undefined && entry.address.endsWith(":0") ? { ...entry, address: `${hostOf(entry.address)}:${at.port}` } : entry;
+      return at !== undefined && entry.address.endsWith(":0") ? { ...entry, address: at.address } : entry;
     });
     this.#settings = { ...this.#settings, listen };
   }
@@ -249,15 +249,14 @@ export class Supervisor {
   }
 
   #exited(slot: Slot, source: MetricsSource, reason: string): void {
+    // Its connections ended with it, but nobody was left to count them down.
+    Atomics.sub(this.#connections, 0, source.total("connections"));
     source.retire();
     slot.handle = undefined;
     slot.booted = false;
     slot.joined = false;
     slot.gone();
     this.#options.leave(slot);
-    // Its connections ended with it, but nobody was left to count them down.
-    const lost = Atomics.exchange(this.#connections, slot.workerId, 0);
-    Atomics.sub(this.#connections, 0, lost);
     if (this.#phase === "draining") {
       slot.state = "stopped";
       if (this.#slots.every((other) => other.handle === undefined)) this.#allGone?.();
@@ -303,8 +302,4 @@ export class Supervisor {
       slot.handle.terminate();
     }
   }
-}
-
-function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(":"));
 }

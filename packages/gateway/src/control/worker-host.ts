@@ -8,8 +8,14 @@ import type { BoundAddress, FromWorker, LogLevel, ToWorker, WorkerStart } from "
 
 const heartbeatIntervalMs = 500;
 
+/** A change that was built. */
+export interface Discardable {
+  /** It will not be committed: what was built for it is disposed of. */
+  readonly discard: () => void;
+}
+
 /** What the host needs of a proxy. `prepare` does the work of a change, `commit` is one assignment. */
-export interface HostedProxy<Prepared> {
+export interface HostedProxy<Prepared extends Discardable> {
   prepare(change: SnapshotChange): Promise<Prepared>;
   commit(prepared: Prepared): void;
   listen(reusePort: boolean): Promise<readonly BoundAddress[]>;
@@ -23,12 +29,12 @@ export interface HostedLog {
   close(): Promise<void>;
 }
 
-export interface HostParts<Prepared> {
+export interface HostParts<Prepared extends Discardable> {
   readonly proxy: HostedProxy<Prepared>;
   readonly accessLog: HostedLog;
 }
 
-export interface HostOptions<Prepared> {
+export interface HostOptions<Prepared extends Discardable> {
   readonly start: WorkerStart;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -41,7 +47,7 @@ export interface HostOptions<Prepared> {
 }
 
 /** A worker's side of the conversation with the control thread: obeys `ToWorker`, answers with `FromWorker`. */
-export class WorkerHost<Prepared> {
+export class WorkerHost<Prepared extends Discardable> {
   readonly #options: HostOptions<Prepared>;
   readonly #parts: HostParts<Prepared>;
   readonly #heartbeats: Int32Array;
@@ -70,8 +76,7 @@ export class WorkerHost<Prepared> {
         this.#commit(message.id);
         return;
       case "abandon":
-        if (this.#prepared?.id === message.id) this.#prepared = undefined;
-        this.#wanted = 0;
+        this.#abandon();
         return;
       case "listen":
         void this.#listen();
@@ -94,15 +99,22 @@ export class WorkerHost<Prepared> {
   }
 
   async #prepare(id: number, change: SnapshotChange): Promise<void> {
+    this.#abandon();
     this.#wanted = id;
     try {
       const value = await this.#parts.proxy.prepare(change);
-      if (this.#wanted !== id) return;
+      if (this.#wanted !== id) return value.discard();
       this.#prepared = { id, revision: change.revision, value };
       this.#options.post({ type: "prepared", id });
     } catch (error) {
       this.#options.post({ type: "rejected", id, message: messageOf(error) });
     }
+  }
+
+  #abandon(): void {
+    this.#prepared?.value.discard();
+    this.#prepared = undefined;
+    this.#wanted = 0;
   }
 
   #commit(id: number): void {

@@ -11,7 +11,7 @@ export interface WorkerStart {
   readonly workers: number;
   /** The state of all limits. */
   readonly limiterMemory: SharedArrayBuffer;
-  /** 32-bit integers: [0] open client connections of all workers, [workerId] those of one. */
+  /** 32-bit integers: [0] open client connections of all workers. */
   readonly connectionMemory: SharedArrayBuffer;
   /** 32-bit integers: [workerId] goes up as long as the worker's event loop turns. */
   readonly heartbeatMemory: SharedArrayBuffer;
@@ -21,6 +21,7 @@ export interface WorkerStart {
 }
 
 export interface BoundAddress {
+  /** `host:port`. */
   readonly address: string;
   readonly port: number;
 }

@@ -22,6 +22,7 @@ export function workerParts(
     workers: start.workers,
     workerId: start.workerId,
     clock: systemClock,
+    timers: systemTimers,
     random: systemRandom,
     log,
     metrics,

@@ -10,6 +10,8 @@ const chunkCharacters = 64 * 1024;
 /** A thread whose metrics are on the page. */
 export interface MetricsSource {
   accept(news: readonly MetricsNews[]): void;
+  /** This thread's part of a gauge or counter, over all its labels. */
+  total(name: string): number;
   /** The thread is gone: its counts stay in the sums, its gauges do not. */
   retire(): void;
 }
@@ -54,6 +56,7 @@ export class MetricsPage {
           else this.#add(source, pages, worker, item);
         }
       },
+      total: (name) => this.#totalOf(source, name),
       retire: () => this.#retire(source),
     };
   }
@@ -67,6 +70,8 @@ export class MetricsPage {
   /** The page, in pieces. `breathe` resolves after other work had its turn: a big page must not hold the loop. */
   async *render(breathe: () => Promise<void>): AsyncGenerator<string, void, void> {
     for (const collector of this.#collectors) collector();
+    // Series that a collector uses for the first time are announced at the end of this turn.
+    await Promise.resolve();
     let text = "";
     for (const name of [...this.#families.keys()].sort()) {
       const family = this.#families.get(name);
@@ -110,6 +115,15 @@ export class MetricsPage {
       family.series.set(labels, series);
     }
     series.parts.set(source, { cells, at: item.cell });
+  }
+
+  #totalOf(source: object, name: string): number {
+    let sum = 0;
+    for (const { parts } of this.#families.get(name)?.series.values() ?? []) {
+      const part = parts.get(source);
+      if (part !== undefined) sum += part.cells[part.at] ?? 0;
+    }
+    return sum;
   }
 
   #retire(source: object): void {

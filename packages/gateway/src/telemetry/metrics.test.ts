@@ -74,6 +74,24 @@ test("gauges are summed over the living workers, and told apart where the table 
   assert.doesNotMatch(after, /worker="1"/);
 });
 
+test("a source tells its own part of a gauge over all labels", async () => {
+  const page = new MetricsPage();
+  const sources = ["1", "2"].map((name) => page.attach(name));
+  for (const [index, source] of sources.entries()) {
+    const metrics = new Metrics((news) => source.accept(news));
+    metrics.gauge("connections", { state: "idle" }).set(index + 1);
+    metrics.gauge("connections", { state: "active" }).set(10);
+  }
+  await Promise.resolve();
+  assert.deepEqual(
+    sources.map((source) => [source.total("connections"), source.total("nothing")]),
+    [
+      [11, 0],
+      [12, 0],
+    ],
+  );
+});
+
 test("a value falls into the bucket whose upper bound it does not exceed", async () => {
   const page = new MetricsPage();
   const { metrics } = worker(page, "1");

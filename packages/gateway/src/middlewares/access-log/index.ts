@@ -6,10 +6,12 @@ import { defineMiddleware } from "../../proxy/middleware.ts";
 import { fieldNamed, jsonFields, statusOf } from "./fields.ts";
 import { combinedFormat, ecsFormat, jsonFormat, type Format } from "./formats.ts";
 
+const statusExpected = 'expected a status such as 404, "5xx" or "500-504"';
+const statusPattern = /^(?:[1-5]xx|[1-5][0-9]{2}(?:-[1-5][0-9]{2})?)$/;
+
 const statusCodes = z
-  .union([z.int().min(100).max(599), z.string().regex(/^(?:[1-5]xx|[1-5][0-9]{2}(?:-[1-5][0-9]{2})?)$/)], {
-    error: 'expected a status such as 404, "5xx" or "500-504"',
-  })
+  .union([z.number(), z.string()], { error: statusExpected })
+  .refine((value) => statusPattern.test(String(value)), statusExpected)
   .transform((value): readonly [from: number, to: number] => {
     const text = String(value);
     if (text.endsWith("xx")) return [Number(text[0]) * 100, Number(text[0]) * 100 + 99];

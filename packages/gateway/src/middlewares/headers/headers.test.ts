@@ -56,13 +56,25 @@ test("the gateway's own errors carry the answer's fields too", async () => {
   };
   const { response, error } = await runMiddleware(
     headers,
-    { response: { set: { "strict-transport-security": "max-age=1", "x-status": "${response.status}" } } },
+    {
+      response: {
+        set: {
+          "strict-transport-security": "max-age=1",
+          "x-status": "${response.status}",
+          "Content-Type": "text/html",
+          "cache-control": "max-age=60",
+        },
+      },
+    },
     {},
     { upstream: failing },
   );
   assert.equal(error?.code, "HG_UPSTREAM_CONNECT");
   assert.equal(response.headers.get("strict-transport-security"), "max-age=1");
   assert.equal(response.headers.get("x-status"), "502");
+  // An error is another body than the one those were written for.
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.equal(response.headers.has("cache-control"), false);
 });
 
 test("a value from the request cannot start another header line", async () => {

@@ -88,10 +88,25 @@ async function changeAnswer(exchange: Exchange, next: () => Promise<void>, chang
   change(exchange.response.headers, changes, exchange);
 }
 
+/** They speak of the service's answer: an error is another body, and must not be kept as long as what it stands for. */
+const ofTheBody = new Set([
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-location",
+  "content-range",
+  "content-type",
+  "etag",
+  "expires",
+  "last-modified",
+]);
+
 function errorFields(error: unknown, exchange: Exchange, { set, add }: Changes): Record<string, string> {
   const { status } = errorWithFields(error, {}).facts;
   const fields: Record<string, string> = {};
   for (const { name, value } of [...add, ...set]) {
+    if (ofTheBody.has(name.toLowerCase())) continue;
     const text = value(exchange, status);
     if (text !== "") fields[name] = text;
   }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { GatewayError } from "../../core/errors.ts";
 import { isFieldName } from "../../core/field-rules.ts";
+import { isSecretName, markSecret } from "../../core/secrets.ts";
 import { defineMiddleware } from "../../proxy/middleware.ts";
 
 const settings = z.strictObject({
@@ -20,8 +21,10 @@ export default defineMiddleware({
     const refusal = (detail: string): GatewayError =>
       // RFC 9110 §15.5.2 asks for a challenge; there is no registered scheme for keys.
       new GatewayError("HG_UNAUTHENTICATED", { detail, headers: { "www-authenticate": 'Key realm="headgate"' } });
+    const marks = [header, ...(query === undefined ? [] : [query])].filter((name) => !isSecretName(name));
     return function keyAuth(exchange, next) {
       const { request } = exchange;
+      for (const name of marks) markSecret(exchange, name);
       const sent = request.headers.getAll(header);
       // Otherwise the instance might act on the one that was not checked.
       if (sent.length > 1) throw refusal(`The header ${header} came more than once.`);

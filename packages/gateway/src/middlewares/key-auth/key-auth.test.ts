@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { secretTest } from "../../core/secrets.ts";
 import { runMiddleware } from "../../testing.ts";
 import keyAuth from "./index.ts";
 
@@ -32,6 +33,11 @@ for (const [url, search] of [
     assert.equal(run.exchange.request.search, search);
   });
 }
+
+test("its header and parameter are kept out of logs, whatever their names", async () => {
+  const { exchange } = await runMiddleware(keyAuth, { header: "x-team", query: "k" }, {}, options);
+  assert.deepEqual(["x-team", "k", "other"].map(secretTest(exchange)), [true, true, false]);
+});
 
 for (const [name, settings, request] of [
   ["without a key", {}, {}],

@@ -113,6 +113,7 @@ test("patterns are brought into the spelling that paths are matched in", () => {
     ["/a//b/*", "/a/b/c"],
     ["/a/./b/../c", "/a/c"],
     ["/a/b/..", "/a/"],
+    ["/a/:x/../b", "/a/b"],
     ["/a%2fb", "/a/b"],
     ["/[x]", "/%5bx%5D"],
     ["/100%", "/100%25"],

@@ -1,0 +1,52 @@
+import { holds } from "./results.ts";
+import { cellText, describe, renderMarkdown } from "./table.ts";
+import type { Cell, KeptScenario, Results } from "./results.ts";
+
+const begin = "<!-- bench:begin -->";
+const end = "<!-- bench:end -->";
+
+/** Puts `block` between the two markers, or returns undefined where they are not there in that order. */
+export function fillBlock(document: string, block: string): string | undefined {
+  const from = document.indexOf(begin);
+  const to = document.indexOf(end);
+  if (from < 0 || to < from) return undefined;
+  return `${document.slice(0, from + begin.length)}\n\n${block.trim()}\n\n${document.slice(to)}`;
+}
+
+/** The README's figures: small answers beside the other proxies, and every check with its outcome. */
+export function summary(results: Results): string {
+  const small = results.scenarios.find((scenario) => scenario.name === "small-64");
+  const parts: string[] = [];
+  if (small !== undefined) {
+    // Target, CPU best, ratio, requests/s, p99: the columns of kit/rounds.ts that one glance needs.
+    const shown = [0, 1, 3, 4, 6];
+    const line = (cells: readonly Cell[]): string => `| ${shown.map((at) => cellText(cells[at] ?? "")).join(" | ")} |`;
+    const rule = `| --- |${" --: |".repeat(shown.length - 1)}`;
+    parts.push(`${small.title}, one worker each:`, [line(small.columns), rule, ...small.rows.map(line)].join("\n"));
+  }
+  const checks = results.scenarios.flatMap((scenario) => scenario.checks);
+  parts.push(checks.map((check) => `- ${describe(check)}: ${holds(check) ? "met" : "**not met**"}`).join("\n"));
+  parts.push(machineLine(results));
+  return parts.join("\n\n");
+}
+
+/** Everything, scenario by scenario. */
+export function fullReport(results: Results): string {
+  const parts = [machineLine(results)];
+  for (const scenario of results.scenarios) {
+    parts.push(`### ${scenario.title}`, renderMarkdown(scenario), effort(scenario));
+  }
+  return parts.join("\n\n");
+}
+
+function effort(scenario: KeptScenario): string {
+  const day = scenario.date.slice(0, 10);
+  const rounds = scenario.roundsRun === 1 ? "1 round" : `${scenario.roundsRun} rounds`;
+  return `\`${scenario.name}\`, ${day}, ${rounds} of ${scenario.secondsPerRound} s.`;
+}
+
+function machineLine({ machine }: Results): string {
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  const { cpu, cores, memoryGb, kernel } = machine;
+  return `Measured on ${cores} cores of ${cpu}, ${memoryGb} GB, Linux ${kernel}; ${versions.join(", ")}.`;
+}
