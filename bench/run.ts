@@ -132,6 +132,7 @@ async function main(chosen: Options, startedAt: Date): Promise<number> {
       say: (text) => console.error(text),
     };
     const results = await runScenarios(bench, chosen.scenarios);
+    if (chosen.quick) console.log("\nA quick run shows that everything runs; its figures are not for comparing.");
     await keep(chosen, startedAt, results);
     return 0;
   } finally {

@@ -23,15 +23,18 @@ export interface Measured {
   readonly residentBytes: number;
 }
 
+const warmUpSecondsMin = 3;
+
 /**
  * Loads every contender in turn, round after round, so that what else happens on the machine hits all alike. The order
- * turns around every round: nobody always runs behind the same neighbour. One unmeasured round warms caches, pools and
- * the compiler.
+ * turns around every round: nobody always runs behind the same neighbour. An unmeasured load comes first: it fills pools
+ * and gives the compiler of those written in JavaScript the time it has in any longer life.
  */
 export async function measureRounds(bench: Bench, contenders: readonly Contender[]): Promise<Measured[]> {
   const seconds = bench.secondsPerRound;
   const rounds = new Map(contenders.map((contender) => [contender, [] as Round[]]));
-  for (const { running, load } of contenders) await runWrk(running.port, { ...load, seconds });
+  const warmUpSeconds = bench.quick ? seconds : Math.max(seconds, warmUpSecondsMin);
+  for (const { running, load } of contenders) await runWrk(running.port, { ...load, seconds: warmUpSeconds });
   for (let round = 0; round < bench.rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const before = contender.running.cpuUs();

@@ -4,6 +4,8 @@ export interface ResponseCase {
   readonly method?: string;
   /** What the instance sends, latin1. */
   readonly answer: string;
+  /** What it sends once the client has seen the head: then the gateway can no longer answer 502 instead. */
+  readonly later?: string;
   /** Whether it closes then. Default: it waits for the next request. */
   readonly closes?: boolean;
   /** Status, or `cut`: the client sees the connection end in the middle of an answer. */
@@ -62,30 +64,23 @@ const heads: readonly ResponseCase[] = [
   refused("half a head", "HTTP/1.1 200 OK\r\nContent-Le", true),
 ];
 
+const chunkedStart = ok("Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\n");
+
+function cut(name: string, answer: string, later: string, closes = false): ResponseCase {
+  return { name, answer, later, closes, client: "cut" };
+}
+
 const bodies: readonly ResponseCase[] = [
-  { name: "less than its length", answer: ok("Content-Length: 10\r\n", "half"), closes: true, client: "cut" },
-  {
-    name: "chunks without the last",
-    answer: ok("Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\n"),
-    closes: true,
-    client: "cut",
-  },
-  { name: "half a chunk", answer: ok("Transfer-Encoding: chunked\r\n", "8\r\nhalf"), closes: true, client: "cut" },
-  {
-    name: "a chunk size that is none",
-    answer: ok("Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\nzz\r\n"),
-    client: "cut",
-  },
-  {
-    name: "a chunk longer than its size",
-    answer: ok("Transfer-Encoding: chunked\r\n", "3\r\nhalf\r\n0\r\n\r\n"),
-    client: "cut",
-  },
-  {
-    name: "trailers that are none",
-    answer: ok("Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\n0\r\nno field\r\n\r\n"),
-    client: "cut",
-  },
+  cut("less than its length", ok("Content-Length: 10\r\n", "half"), "", true),
+  cut("chunks without the last", chunkedStart, "", true),
+  cut("half a chunk", ok("Transfer-Encoding: chunked\r\n", "8\r\nhalf"), "", true),
+  cut("a chunk size that is none", chunkedStart, "zz\r\n"),
+  cut("a chunk longer than its size", chunkedStart, "3\r\nhalf\r\n0\r\n\r\n"),
+  cut("a chunk size with a sign", chunkedStart, "+1\r\nx\r\n0\r\n\r\n"),
+  cut("a bare LF behind a chunk size", chunkedStart, "1\nx\r\n0\r\n\r\n"),
+  cut("trailers that are none", chunkedStart, "0\r\nno field\r\n\r\n"),
+  refused("a first chunk size that is none", ok("Transfer-Encoding: chunked\r\n", "zz\r\n")),
+  refused("a first chunk longer than its size", ok("Transfer-Encoding: chunked\r\n", "3\r\nhalf\r\n0\r\n\r\n")),
 ];
 
 const evil = ok("Content-Length: 4\r\n", "evil");

@@ -4,11 +4,13 @@ import { RawClient, requestText } from "../kit/client.ts";
 import { simpleDocument, startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import { ManualScope } from "../kit/scope.ts";
 import { answerAll, scriptedUpstream, type UpstreamConnection } from "../kit/upstream.ts";
+import { deferred } from "../kit/wait.ts";
 import { responseCorpus, type ResponseCase } from "./response-corpus.ts";
 
 const scope = new ManualScope();
 let gateway: GatewayProcess;
 let current: ResponseCase | undefined;
+let clientSawHead = deferred();
 
 /** `/lie` is answered as the current case says, everything else honestly. */
 async function script(connection: UpstreamConnection): Promise<void> {
@@ -19,6 +21,10 @@ async function script(connection: UpstreamConnection): Promise<void> {
       continue;
     }
     connection.send(current.answer);
+    if (current.later !== undefined) {
+      await clientSawHead.promise;
+      connection.send(current.later);
+    }
     if (current.closes === true) connection.end();
   }
 }
@@ -40,7 +46,8 @@ async function play(t: test.TestContext, { method = "GET", client: expected, bod
   const client = await RawClient.connect(t, gateway.port);
   client.send(requestText("/lie", { method }));
   if (expected === "cut") {
-    await client.until("HTTP/1.1 200 OK");
+    await client.until("half");
+    clientSawHead.resolve();
     await client.waitClosed();
     await assert.rejects(client.response(), /closed before a whole response|not a valid/);
     return;
@@ -55,6 +62,7 @@ async function play(t: test.TestContext, { method = "GET", client: expected, bod
 for (const lie of responseCorpus) {
   test(`${lie.name}: the client sees ${lie.client}, and the next request gets its own answer`, async (t) => {
     current = lie;
+    clientSawHead = deferred();
     await play(t, lie);
     for (const target of ["/next", "/and-the-next"]) {
       const client = await RawClient.connect(t, gateway.port);
@@ -73,7 +81,6 @@ test("an answer nobody asked for, sent while the connection idles, reaches nobod
     connection.ok("unasked");
     await connection.waitClosed();
   });
-  const { deferred } = await import("../kit/wait.ts");
   const idle = deferred();
   const own = await startGateway(t, { document: simpleDocument(upstream.address) });
   const client = await RawClient.connect(t, own.port);

@@ -32,10 +32,8 @@ test("a file with mistakes changes nothing, says where they are, and is forgotte
   const gateway = await startGateway(t, { document: saying("good") });
   const broken = "routes:\n  all:\n    match: { path: /* }\n    respnd: { status: 200, body: bad }\n";
   const status = await gateway.reload(broken);
-  const [problem] = status.problems;
-  assert.equal(problem?.line, 4);
-  assert.equal(problem.column, 5);
-  assert.match(problem.message, /respnd/);
+  const problem = status.problems.find(({ message }) => message.includes("respnd"));
+  assert.deepEqual([problem?.line, problem?.column], [4, 5], JSON.stringify(status.problems));
   assert.match(gateway.logs.stderr + gateway.logs.stdout, /headgate\.yaml/);
   assert.equal((await request(t, gateway.port, "/")).text, "good");
   const mended = await gateway.reload(saying("mended"));

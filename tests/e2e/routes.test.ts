@@ -28,7 +28,7 @@ before(async () => {
           to: "one",
         },
         host: { match: { hosts: ["*.example.org"], path: "/users/*" }, respond: respond("host") },
-        header: { match: { path: "/users/*", headers: { "x-version": "2" } }, to: "two" },
+        header: { match: { path: "/users/*", methods: ["GET"], headers: { "x-version": "2" } }, to: "two" },
         split: {
           match: { path: "/split" },
           to: [

@@ -89,9 +89,14 @@ class EchoServer implements EchoUpstream {
     this.server.closeAllConnections();
   }
 
-  #hold(): Promise<void> {
+  #hold(response: http.ServerResponse): Promise<void> {
     const held = deferred();
     this.#held.push(held);
+    // What the gateway has aborted is not released in place of what still waits.
+    response.once("close", () => {
+      const at = this.#held.indexOf(held);
+      if (at >= 0) this.#held.splice(at, 1);
+    });
     this.#bell.ring();
     return held.promise;
   }
@@ -148,7 +153,7 @@ class EchoServer implements EchoUpstream {
         response.writeHead(200, { "content-type": "text/event-stream" });
         response.flushHeaders();
         for (let event = 1; event <= argument; event++) {
-          await this.#hold();
+          await this.#hold(response);
           response.write(`id: ${event}\ndata: event ${event}\n\n`);
         }
         break;
@@ -161,7 +166,7 @@ class EchoServer implements EchoUpstream {
         if (argument !== 204 && argument !== 304) response.write(`status ${argument}`);
         break;
       case "slow":
-        await this.#hold();
+        await this.#hold(response);
         writeEcho(response, echo);
         break;
       default:

@@ -32,7 +32,11 @@ test("runs a middleware around a scripted service", async () => {
     { value: "a" },
     { url: "/p?q=1", method: "POST", body: "x", headers: { "X-Tag": "client" } },
     {
-      upstream: ({ request }) => ({ status: 201, headers: { seen: request.headers.get("x-tag") ?? "" }, body: '{"a":1}' }),
+      upstream: ({ request }) => ({
+        status: 201,
+        headers: { seen: request.headers.get("x-tag") ?? "" },
+        body: '{"a":1}',
+      }),
     },
   );
   assert.equal(run.response.status, 201);

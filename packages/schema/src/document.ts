@@ -35,6 +35,9 @@ export const matchSchema = z.strictObject({
 /** A step of a chain: a name, or a map of one name to its settings, with `when` beside it. */
 export const chainEntrySchema = z.union([name, z.looseObject({ when: matchSchema.optional() })]);
 
+/** A named configuration: a chain entry whose conditions stand where it is used. */
+const namedSchema = z.union([name, z.looseObject({})]);
+
 export const respondSchema = z.strictObject({
   status: z.int().min(200).max(599).prefault(200),
   headers: z.record(headerName, headerValue).prefault({}),
@@ -141,7 +144,7 @@ export const gatewaySchema = z.strictObject({
 export const documentSchema = z.strictObject({
   gateway: gatewaySchema.prefault({}),
   global: z.array(chainEntrySchema).prefault([]),
-  middlewares: z.record(name, chainEntrySchema).prefault({}),
+  middlewares: z.record(name, namedSchema).prefault({}),
   routes: z.record(name, routeSchema).prefault({}),
   services: z.record(name, serviceSchema).prefault({}),
   consumers: z.record(name, consumerSchema).prefault({}),

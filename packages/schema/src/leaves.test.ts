@@ -35,7 +35,15 @@ for (const [path, reason] of badPaths) {
   test(`the path ${JSON.stringify(path.slice(0, 20))} is refused`, () => assert.match(pathProblem(path) ?? "", reason));
 }
 
-for (const host of ["example.com", "EXAMPLE.com", "*.example.org", "localhost", "10.0.0.1", "[::1]", "xn--bcher-kva.de"]) {
+for (const host of [
+  "example.com",
+  "EXAMPLE.com",
+  "*.example.org",
+  "localhost",
+  "10.0.0.1",
+  "[::1]",
+  "xn--bcher-kva.de",
+]) {
   test(`the host ${host} is accepted`, () => assert.equal(hostProblem(host), undefined));
 }
 
@@ -92,7 +100,11 @@ test("names, methods and regular expressions say what is wrong with them", () =>
 
 test("addresses are judged as node:net judges them", () => {
   const piece = fc.constantFrom("0", "1", "ffff", "10", "255", "256", ":", "::", ".", "1.2.3.4", "g", "%eth0");
-  const text = fc.oneof(fc.ipV4(), fc.ipV6(), fc.array(piece, { maxLength: 12 }).map((parts) => parts.join("")));
+  const text = fc.oneof(
+    fc.ipV4(),
+    fc.ipV6(),
+    fc.array(piece, { maxLength: 12 }).map((parts) => parts.join("")),
+  );
   fc.assert(
     fc.property(text, (address) => {
       const version = address.includes("%") ? 0 : isIP(address);
@@ -104,8 +116,10 @@ test("addresses are judged as node:net judges them", () => {
 });
 
 test("networks have a prefix within their width", () => {
-  for (const network of ["10.0.0.0/8", "::/0", "::1", "10.0.0.1", "2001:db8::/128"]) assert.ok(isNetwork(network), network);
-  for (const network of ["10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/08", "10/8", ""]) assert.ok(!isNetwork(network), network);
+  for (const network of ["10.0.0.0/8", "::/0", "::1", "10.0.0.1", "2001:db8::/128"])
+    assert.ok(isNetwork(network), network);
+  for (const network of ["10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/08", "10/8", ""])
+    assert.ok(!isNetwork(network), network);
 });
 
 test("a mistyped word finds the word that was meant, an unrelated one none", () => {

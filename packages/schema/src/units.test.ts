@@ -71,7 +71,9 @@ for (const [text, share] of ratios) {
 
 test("a formatted duration is read back exactly", () => {
   fc.assert(fc.property(fc.nat({ max: 1e10 }), (ms) => assert.equal(parseDuration(formatDuration(ms)), ms)));
-  fc.assert(fc.property(fc.nat({ max: 1e9 }), (us) => assert.equal(parseDuration(formatDuration(us / 1000)), us / 1000)));
+  fc.assert(
+    fc.property(fc.nat({ max: 1e9 }), (us) => assert.equal(parseDuration(formatDuration(us / 1000)), us / 1000)),
+  );
 });
 
 test("formatted bytes are read back exactly", () => {

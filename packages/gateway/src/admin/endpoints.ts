@@ -90,7 +90,9 @@ function escapeReferences(value: unknown): unknown {
   if (typeof value === "string") return value.replace(/\$\{(?:file:[^}]*|[A-Z_][A-Z0-9_]*(?::-[^}]*)?)\}/g, "$$$&");
   if (Array.isArray(value)) return value.map(escapeReferences);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]: [string, unknown]) => [key, escapeReferences(inner)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]: [string, unknown]) => [key, escapeReferences(inner)]),
+  );
 }
 
 async function explained(parts: AdminParts, request: AdminRequest): Promise<AdminAnswer> {

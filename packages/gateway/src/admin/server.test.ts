@@ -192,7 +192,9 @@ test("an address that is taken is told by name", async (t) => {
 
 test("docs/admin.md describes exactly the endpoints there are", () => {
   const page = readFileSync(new URL("../../../../docs/admin.md", import.meta.url), "utf8");
-  const documented = Array.from(page.matchAll(/^\| `(GET|POST) (\/[^`]*)` \| (\w+) \|/gm), (row) => row.slice(1, 4).join(" "));
+  const documented = Array.from(page.matchAll(/^\| `(GET|POST) (\/[^`]*)` +\| (\w+) +\|/gm), (row) =>
+    row.slice(1, 4).join(" "),
+  );
   // Only the list is looked at; no endpoint is called.
   const endpoints = adminEndpoints({} as AdminParts).map(({ method, path, access }) => `${method} ${path} ${access}`);
   assert.deepEqual(documented.sort(), endpoints.sort());

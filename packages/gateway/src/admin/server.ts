@@ -71,12 +71,15 @@ const titles: Readonly<Record<number, string>> = {
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const { host, port } = splitAddress(options.address);
   const local = isLoopback(host);
-  const server = createServer({ requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs }, (request, response) => {
-    void serve(options, local, request, response).catch((error: unknown) => {
-      options.log.error({ err: error }, "the admin server could not answer");
-      response.destroy();
-    });
-  });
+  const server = createServer(
+    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs },
+    (request, response) => {
+      void serve(options, local, request, response).catch((error: unknown) => {
+        options.log.error({ err: error }, "the admin server could not answer");
+        response.destroy();
+      });
+    },
+  );
   await listen(server, host, port);
   const bound = server.address() as AddressInfo; // A TCP server's address is one once it listens.
   return {
@@ -194,7 +197,8 @@ async function send(answer: AdminAnswer, request: IncomingMessage, response: Ser
     return;
   }
   const text = "json" in answer ? `${JSON.stringify(answer.json)}\n` : answer.text;
-  const headers = "json" in answer ? { "content-type": "application/json", ...answer.headers } : { "content-type": answer.type };
+  const headers =
+    "json" in answer ? { "content-type": "application/json", ...answer.headers } : { "content-type": answer.type };
   response.writeHead(answer.status, { ...headers, "content-length": String(Buffer.byteLength(text)) });
   response.end(bare ? undefined : text);
 }

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { resolve as resolvePath } from "node:path";
 import type { GatewaySettings } from "@headgate/schema";
 import { adminEndpoints } from "../admin/endpoints.ts";
@@ -16,7 +15,7 @@ import { startInline } from "../control/worker-inline.ts";
 import type { BoundAddress, WorkerStart } from "../control/worker-messages.ts";
 import { threadsOf } from "../control/worker-thread.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Timers } from "../core/timers.ts";
+import { nextTurn, type Timers } from "../core/timers.ts";
 import { createLimiterMemory } from "../proxy/limiter.ts";
 import type { ApplicationLog } from "../telemetry/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -89,7 +88,8 @@ class Gateway implements RunningGateway {
     const settings = options.first.value.gateway;
     const reusePort = await canReusePort();
     const asked = settings.workers === "auto" ? options.cores : settings.workers;
-    if (asked > 1 && !reusePort) options.log.warn({}, "this system cannot share a port between threads: one worker runs");
+    if (asked > 1 && !reusePort)
+      options.log.warn({}, "this system cannot share a port between threads: one worker runs");
     return new Gateway(options, { ...settings, listen: await claimAddresses(settings.listen) }, asked, reusePort);
   }
 
@@ -118,7 +118,8 @@ class Gateway implements RunningGateway {
     this.#replicator = new FileReplicator({
       // As written, not as claimed: a port that was picked is no change of the document.
       settings: options.first.value.gateway,
-      read: () => options.reader.read((written) => pluginCacheOf({ ...written, dataDir: settings.dataDir }, options.cwd)),
+      read: () =>
+        options.reader.read((written) => pluginCacheOf({ ...written, dataDir: settings.dataDir }, options.cwd)),
       publisher: this.#publisher,
       report: this.#report,
       clock,
@@ -145,7 +146,9 @@ class Gateway implements RunningGateway {
     await this.#supervisor.boot();
     await this.#replicator.apply(first, seenMs);
     if (this.#report.revision === 0) {
-      throw new Error(this.#report.problems.at(-1)?.message ?? "The configuration could not be brought to the workers.");
+      throw new Error(
+        this.#report.problems.at(-1)?.message ?? "The configuration could not be brought to the workers.",
+      );
     }
     await this.#supervisor.listen();
     this.#report.serving();
@@ -225,7 +228,7 @@ class Gateway implements RunningGateway {
       addresses: () => this.#supervisor.addresses,
       adminAddress: () => this.admin,
       explain: (asked, resources) => explain(readRequest(asked), resources, reader.origins),
-      breathe: () => turn(),
+      breathe: nextTurn,
     });
     try {
       return await startAdmin({ address, token, endpoints, log });

@@ -27,7 +27,10 @@ for (const [what, flags, env, present, expected] of [
   ["a usual name", {}, {}, ["headgate.json", "headgate.yml"], "headgate.yml"],
 ] as const) {
   test(`the document is that of ${what}`, () => {
-    assert.equal(configFile(flags, env, (path) => present.some((name) => name === path)), expected);
+    assert.equal(
+      configFile(flags, env, (path) => present.some((name) => name === path)),
+      expected,
+    );
   });
 }
 

@@ -39,7 +39,13 @@ export function settingsOfFlags({ listen = [], admin, dataDir, workers, set = []
 export function settingsOfEnvironment(env: Readonly<Record<string, string | undefined>>): Setting[] {
   const settings: Setting[] = [];
   const { HEADGATE_LISTEN: listen, HEADGATE_ADMIN: admin, HEADGATE_DATA_DIR: dataDir, HEADGATE_WORKERS: workers } = env;
-  if (listen) settings.push(listenSetting(listen.split(",").map((address) => address.trim()), "HEADGATE_LISTEN"));
+  if (listen)
+    settings.push(
+      listenSetting(
+        listen.split(",").map((address) => address.trim()),
+        "HEADGATE_LISTEN",
+      ),
+    );
   if (admin) settings.push({ path: ["gateway", "admin", "address"], value: admin, source: "HEADGATE_ADMIN" });
   if (dataDir) settings.push({ path: ["gateway", "dataDir"], value: dataDir, source: "HEADGATE_DATA_DIR" });
   if (workers) settings.push(workersSetting(workers, "HEADGATE_WORKERS"));

@@ -65,7 +65,10 @@ test("a resource called __proto__ is a resource like any other", () => {
 });
 
 test("applying the change to the previous resources gives the next ones", () => {
-  const routes: fc.Arbitrary<Record<string, RouteResource>> = fc.dictionary(fc.constantFrom("a", "b", "c", "d"), fc.constantFrom("/1", "/2").map((path) => route(path)));
+  const routes: fc.Arbitrary<Record<string, RouteResource>> = fc.dictionary(
+    fc.constantFrom("a", "b", "c", "d"),
+    fc.constantFrom("/1", "/2").map((path) => route(path)),
+  );
   fc.assert(
     fc.property(routes, routes, (before, after) => {
       const change = compileChange({ ...empty, routes: before }, { ...empty, routes: after }, 1);

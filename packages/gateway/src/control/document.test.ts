@@ -4,13 +4,23 @@ import { validateDocument } from "@headgate/schema";
 import { toDocument } from "./document.ts";
 
 const written = {
-  gateway: { listen: [{ address: "127.0.0.1:8081" }], workers: 2, timeouts: { drain: "1.5s" }, limits: { uri: "1000B" } },
+  gateway: {
+    listen: [{ address: "127.0.0.1:8081" }],
+    workers: 2,
+    timeouts: { drain: "1.5s" },
+    limits: { uri: "1000B" },
+  },
   global: ["request-id", { "access-log": { format: "json" }, when: { methods: ["POST"] } }],
   middlewares: { "signed-in": { jwt: { secret: "s3cret-s3cret-s3cret", issuer: "https://id.example.com" } } },
   routes: {
     users: {
       match: [
-        { hosts: ["a.example.com"], path: "/u/:id", methods: ["GET"], headers: { "x-a": "1", "x-b": { exists: false } } },
+        {
+          hosts: ["a.example.com"],
+          path: "/u/:id",
+          methods: ["GET"],
+          headers: { "x-a": "1", "x-b": { exists: false } },
+        },
         { query: { q: { regex: "^a" } }, cookies: { c: "1" }, clients: ["10.0.0.0/8"] },
       ],
       use: ["signed-in", { "strip-prefix": 1 }],

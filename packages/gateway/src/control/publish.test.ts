@@ -84,7 +84,10 @@ test("one worker that cannot prepare keeps all on what they have, and the next c
   await publisher.publish(resources("a"), 1);
   bad.answers = (message) =>
     message.type === "prepare" ? { type: "rejected", id: message.id, message: "no such algorithm" } : undefined;
-  assert.deepEqual(await publisher.publish(resources("a", "b"), 2), { outcome: "rejected", message: "no such algorithm" });
+  assert.deepEqual(await publisher.publish(resources("a", "b"), 2), {
+    outcome: "rejected",
+    message: "no such algorithm",
+  });
   assert.equal(good.seen.at(-1)?.type, "abandon");
   assert.equal(publisher.live?.revision, 1);
   bad.answers = (message) => bad.willing(message);
@@ -111,7 +114,9 @@ test("of the changes that wait for one in progress only the newest is published"
     await held;
     return member.willing(message);
   };
-  const results = [resources("a"), resources("b"), resources("c")].map((next, index) => publisher.publish(next, index + 1));
+  const results = [resources("a"), resources("b"), resources("c")].map((next, index) =>
+    publisher.publish(next, index + 1),
+  );
   release();
   assert.deepEqual(
     (await Promise.all(results)).map((result) => result.outcome),

@@ -56,7 +56,8 @@ test("a plugin is bundled with what it imports, and all its files are watched", 
   assert.deepEqual(first.problems, []);
   const plugin = first.value?.resources.plugins["mine"];
   assert.match(plugin?.module ?? "", /moin/);
-  for (const name of ["headgate.yaml", "mine.ts", "words.ts"]) assert.ok(first.paths.includes(join(folder, name)), name);
+  for (const name of ["headgate.yaml", "mine.ts", "words.ts"])
+    assert.ok(first.paths.includes(join(folder, name)), name);
   await writeFile(join(folder, "words.ts"), "export const word: string = 'hallo';\n");
   const second = await read();
   assert.notEqual(second.value?.resources.plugins["mine"]?.sha256, plugin?.sha256);

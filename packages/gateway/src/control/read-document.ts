@@ -36,7 +36,8 @@ export class DocumentReader {
   /** Never throws: whatever is wrong is a problem. `pluginCacheDir`: where plugins are kept while they are tried. */
   async read(pluginCacheDir: (settings: GatewaySettings) => string): Promise<ReadDocument> {
     const { file, env, settings, defaults, table } = this.#options;
-    const check = (resources: Resources): Problem[] => resolve(resources, table, new Set(Object.keys(resources.plugins)));
+    const check = (resources: Resources): Problem[] =>
+      resolve(resources, table, new Set(Object.keys(resources.plugins)));
     const loaded = loadFiles([file], { env, settings, defaults, resolve: check });
     this.#loaded = loaded;
     const problems = loaded.problems.map(reported);

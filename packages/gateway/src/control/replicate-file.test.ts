@@ -15,7 +15,13 @@ function fromObject(input: object): ReadDocument {
   const { value, problems } = validateDocument(input);
   return {
     ...(value === undefined ? {} : { value }),
-    problems: problems.map(({ path, message, severity }) => ({ path: path.join("."), message, severity, file: "f", line: 1 })),
+    problems: problems.map(({ path, message, severity }) => ({
+      path: path.join("."),
+      message,
+      severity,
+      file: "f",
+      line: 1,
+    })),
     paths: ["f"],
   };
 }
@@ -75,7 +81,11 @@ test("a file with a mistake changes nothing, and each mistake is logged once wit
   assert.equal(report.revision, 1);
   assert.deepEqual(Object.keys(publisher.live?.resources.routes ?? {}), ["a"]);
   assert.equal(report.problems.length, 1);
-  assert.equal(lines.filter((line) => line.startsWith("error rejected: f:1: routes.b.tu: ")).length, 1, lines.join("\n"));
+  assert.equal(
+    lines.filter((line) => line.startsWith("error rejected: f:1: routes.b.tu: ")).length,
+    1,
+    lines.join("\n"),
+  );
   file.now = document("a");
   await replicator.reload();
   assert.deepEqual(report.problems, []);

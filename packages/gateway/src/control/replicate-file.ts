@@ -117,5 +117,9 @@ function restartsNeeded(running: GatewaySettings, written: GatewaySettings): Rep
   const before = new Map<string, unknown>(Object.entries(running));
   return Object.entries(written)
     .filter(([key, value]) => !sameValue(before.get(key), value))
-    .map(([key]) => ({ severity: "warning", path: `gateway.${key}`, message: `restart needed: gateway.${key} changed` }));
+    .map(([key]) => ({
+      severity: "warning",
+      path: `gateway.${key}`,
+      message: `restart needed: gateway.${key} changed`,
+    }));
 }

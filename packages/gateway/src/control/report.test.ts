@@ -8,10 +8,7 @@ function reporting() {
   const time = { now: 1_000, wall: 50_000 };
   const page = new MetricsPage();
   const source = page.attach("control");
-  const report = new Report(
-    { now: () => time.now, wall: () => time.wall },
-    new Metrics((news) => source.accept(news)),
-  );
+  const report = new Report({ now: () => time.now, wall: () => time.wall }, new Metrics((news) => source.accept(news)));
   const rendered = async (): Promise<string> => {
     await Promise.resolve();
     let text = "";

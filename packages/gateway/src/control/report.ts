@@ -96,7 +96,8 @@ export class Report {
     for (const [key, labels] of this.#rejected) {
       if (!counts.has(key)) this.#metrics.gauge("config_rejected", labels).set(0);
     }
-    for (const { kind, name, count } of counts.values()) this.#metrics.gauge("config_rejected", { kind, name }).set(count);
+    for (const { kind, name, count } of counts.values())
+      this.#metrics.gauge("config_rejected", { kind, name }).set(count);
     this.#rejected = new Map([...counts].map(([key, { kind, name }]) => [key, { kind, name }]));
   }
 }

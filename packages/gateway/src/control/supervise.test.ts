@@ -74,7 +74,8 @@ class FakeWorker {
     this.seen.push(message);
     if (message.type === "prepare") this.say({ type: "prepared", id: message.id });
     if (message.type === "commit") this.say({ type: "committed", id: message.id, revision: 1 });
-    if (message.type === "listen") this.say({ type: "listening", addresses: [{ address: "127.0.0.1:4242", port: 4242 }] });
+    if (message.type === "listen")
+      this.say({ type: "listening", addresses: [{ address: "127.0.0.1:4242", port: 4242 }] });
     if (message.type === "drain") queueMicrotask(() => this.die("drained"));
   }
 

@@ -3,7 +3,15 @@ import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
 import type { MetricsPage, MetricsSource } from "../telemetry/metrics-page.ts";
 import type { Member } from "./publish.ts";
-import type { BoundAddress, FromWorker, StartWorker, ToWorker, WorkerHandle, WorkerStart, WorkerStatus } from "./worker-messages.ts";
+import type {
+  BoundAddress,
+  FromWorker,
+  StartWorker,
+  ToWorker,
+  WorkerHandle,
+  WorkerStart,
+  WorkerStatus,
+} from "./worker-messages.ts";
 
 /** A worker whose event loop did not turn during this many checks in a row is replaced. */
 const stuckChecks = 5;
@@ -206,7 +214,10 @@ export class Supervisor {
     slot.booted = true;
     const refused = await options.join(slot);
     if (refused !== undefined) {
-      options.log.error({ worker: slot.workerId }, `worker ${slot.workerId} cannot run the live configuration: ${refused}`);
+      options.log.error(
+        { worker: slot.workerId },
+        `worker ${slot.workerId} cannot run the live configuration: ${refused}`,
+      );
       slot.handle?.terminate();
       return;
     }

@@ -46,4 +46,3 @@ function openSink(start: WorkerStart, log: Log, metrics: Metrics): AccessLogSink
     onError: (error) => log.error({ err: error }, "the access log cannot be written"),
   });
 }
-

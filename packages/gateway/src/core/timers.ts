@@ -16,3 +16,8 @@ export const systemTimers: Timers = {
     return () => clearInterval(timer);
   },
 };
+
+/** Resolves when other work of this thread had its turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

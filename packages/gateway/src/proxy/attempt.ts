@@ -76,7 +76,11 @@ export class ForwardRun implements CallEvents, Waiter {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      this.#try();
+      const { request } = this.#exchange;
+      // A limit that a step set after the bytes had come.
+      if ((this.#carrier.body?.bytes ?? 0) > request.bodyBytesMax) {
+        this.#settle(new GatewayError("HG_BODY_TOO_LARGE", { detail: `The limit is ${request.bodyBytesMax} bytes.` }));
+      } else this.#try();
     });
   }
 

@@ -24,7 +24,10 @@ test("finds nobody by a name, a part of a key, or a property of objects", () => 
 
 test("refuses a key or a subject that two consumers share, without repeating it", () => {
   const shared = (extra: object) => ({ ...consumers, eve: { keys: [], groups: [], ...extra } });
-  assert.throws(() => buildConsumerDirectory(shared({ keys: ["b1"] })), /^Error: consumers bob and eve have the same key$/);
+  assert.throws(
+    () => buildConsumerDirectory(shared({ keys: ["b1"] })),
+    /^Error: consumers bob and eve have the same key$/,
+  );
   assert.throws(
     () => buildConsumerDirectory(shared({ jwt: { subject: "sub-alice" } })),
     /^Error: consumers alice and eve have the same jwt subject$/,

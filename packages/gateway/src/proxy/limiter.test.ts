@@ -122,7 +122,9 @@ for (const [name, bits] of [
 }
 
 test("agrees with a sequential oracle and never passes more than burst + rate × t in any interval", () => {
-  const steps = fc.array(fc.record({ waitUs: fc.integer({ min: 0, max: 30_000 }), key: fc.nat(3) }), { maxLength: 200 });
+  const steps = fc.array(fc.record({ waitUs: fc.integer({ min: 0, max: 30_000 }), key: fc.nat(3) }), {
+    maxLength: 200,
+  });
   const limits = fc.record({ limit: fc.integer({ min: 1, max: 5000 }), burst: fc.integer({ min: 1, max: 20 }) });
   fc.assert(
     fc.property(steps, limits, (sequence, { limit, burst }) => {

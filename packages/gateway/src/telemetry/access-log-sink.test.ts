@@ -30,12 +30,19 @@ class ScriptedIo implements SinkIo {
   closed: number[] = [];
   failOpen = false;
   maxBytes = Infinity;
-  #held: { data: Uint8Array; offset: number; fd: number; done: (e: NodeJS.ErrnoException | null, n: number) => void } | undefined;
+  #held:
+    | { data: Uint8Array; offset: number; fd: number; done: (e: NodeJS.ErrnoException | null, n: number) => void }
+    | undefined;
   open(): number {
     if (this.failOpen) throw new Error("no such directory");
     return 10 + this.opened++;
   }
-  write(fd: number, data: Uint8Array, offset: number, done: (e: NodeJS.ErrnoException | null, n: number) => void): void {
+  write(
+    fd: number,
+    data: Uint8Array,
+    offset: number,
+    done: (e: NodeJS.ErrnoException | null, n: number) => void,
+  ): void {
     assert.equal(this.#held, undefined, "one write at a time");
     this.#held = { fd, data, offset, done };
   }
@@ -66,7 +73,13 @@ function open(options: Partial<AccessLogSinkOptions> = {}, io = new ScriptedIo()
   const failures: Error[] = [];
   const onDropped = (lines: number) => dropped.push(lines);
   const onError = (error: Error) => failures.push(error);
-  return { sink: openAccessLogSink({ path: "log", timers, io, onDropped, onError, ...options }), timers, io, dropped, failures };
+  return {
+    sink: openAccessLogSink({ path: "log", timers, io, onDropped, onError, ...options }),
+    timers,
+    io,
+    dropped,
+    failures,
+  };
 }
 
 test("gathers lines for 100 ms and writes them in one piece", () => {
@@ -74,7 +87,10 @@ test("gathers lines for 100 ms and writes them in one piece", () => {
   sink.write("a");
   sink.write("b");
   assert.equal(io.busy, false);
-  assert.deepEqual(timers.pending.map(({ delayMs }) => delayMs), [100]);
+  assert.deepEqual(
+    timers.pending.map(({ delayMs }) => delayMs),
+    [100],
+  );
   timers.fire();
   io.finish();
   assert.deepEqual(io.written, [[10, "a\nb\n"]]);
@@ -98,7 +114,10 @@ test("lines that come during a write go out with the next one", () => {
   io.finish();
   timers.fire();
   io.finish();
-  assert.deepEqual(io.written.map(([, text]) => text), ["a\n", "b\nc\n"]);
+  assert.deepEqual(
+    io.written.map(([, text]) => text),
+    ["a\n", "b\nc\n"],
+  );
 });
 
 test("goes on after a partial write, and after EAGAIN a little later", () => {
@@ -108,10 +127,16 @@ test("goes on after a partial write, and after EAGAIN a little later", () => {
   io.finish(2);
   io.finish(0, "EAGAIN");
   assert.equal(io.busy, false);
-  assert.deepEqual(timers.pending.map(({ delayMs }) => delayMs), [10]);
+  assert.deepEqual(
+    timers.pending.map(({ delayMs }) => delayMs),
+    [10],
+  );
   timers.fire();
   io.finish();
-  assert.deepEqual(io.written, [[1, "ab"], [1, "cdef\n"]]);
+  assert.deepEqual(io.written, [
+    [1, "ab"],
+    [1, "cdef\n"],
+  ]);
   assert.deepEqual(failures, []);
 });
 
@@ -126,7 +151,10 @@ test("drops the newest lines when the queue is full, and says how many", () => {
   sink.write("eee");
   timers.fire();
   io.finish();
-  assert.deepEqual(io.written.map(([, text]) => text), ["aaa\nbbb\n", "eee\n"]);
+  assert.deepEqual(
+    io.written.map(([, text]) => text),
+    ["aaa\nbbb\n", "eee\n"],
+  );
 });
 
 test("a failed write costs its lines and nothing else", () => {
@@ -147,7 +175,8 @@ test("writes whole lines of at most the pipe's atomic size", () => {
   const io = new ScriptedIo();
   io.maxBytes = 10;
   const { sink, timers } = open({ path: "-" }, io);
-  for (const line of ["1234", "1234", "1", "a line longer than that", "\u00e9\u00e9\u00e9\u00e9", "z"]) sink.write(line);
+  for (const line of ["1234", "1234", "1", "a line longer than that", "\u00e9\u00e9\u00e9\u00e9", "z"])
+    sink.write(line);
   timers.fire();
   while (io.busy) io.finish();
   assert.deepEqual(
@@ -167,7 +196,10 @@ test("reopens between two writes", () => {
   sink.write("b");
   timers.fire();
   io.finish();
-  assert.deepEqual(io.written, [[10, "a\n"], [11, "b\n"]]);
+  assert.deepEqual(io.written, [
+    [10, "a\n"],
+    [11, "b\n"],
+  ]);
 });
 
 test("a reopen that fails keeps the old file", () => {

@@ -16,7 +16,12 @@ const pipeBytesMax = 4096;
 export interface SinkIo {
   /** Throws where the file cannot be opened for appending. */
   open(path: string): number;
-  write(fd: number, data: Uint8Array, offset: number, done: (error: NodeJS.ErrnoException | null, bytes: number) => void): void;
+  write(
+    fd: number,
+    data: Uint8Array,
+    offset: number,
+    done: (error: NodeJS.ErrnoException | null, bytes: number) => void,
+  ): void;
   close(fd: number): void;
   /** Most bytes one write may hold; Infinity where writes of any size stay in one piece. */
   writeBytesMax(fd: number): number;

@@ -15,7 +15,10 @@ export function openJsonLog(): ApplicationLog {
   const destination = pino.destination({ dest: 2, sync: false, minLength: 0 });
   // A reader of the log that went away must not take the gateway with it.
   destination.on("error", () => {});
-  const logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: named } }, destination);
+  const logger = pino(
+    { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: named } },
+    destination,
+  );
   return logThrough(
     (level, fields, message) => logger[level](fields, message),
     () => {
@@ -60,7 +63,6 @@ function logThrough(at: ApplicationLog["at"], flush: () => void): ApplicationLog
 
 /** A message may quote what a client sent; on a terminal control characters would act. */
 function oneLine(text: string): string {
-  // eslint-disable-next-line no-control-regex -- these are what must not reach the terminal
   return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
 }
 

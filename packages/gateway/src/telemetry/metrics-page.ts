@@ -80,7 +80,8 @@ export class MetricsPage {
       const help = factsOf(name)?.help ?? "Counted by a middleware.";
       text += `# HELP ${shown} ${escapeHelp(help)}\n# TYPE ${shown} ${family.type}\n`;
       for (const series of family.series.values()) {
-        text += family.type === "histogram" ? renderHistogram(shown, series, family.bounds) : renderValue(shown, series);
+        text +=
+          family.type === "histogram" ? renderHistogram(shown, series, family.bounds) : renderValue(shown, series);
         if (text.length >= chunkCharacters) {
           yield text;
           text = "";

@@ -188,7 +188,7 @@ test("promtool finds nothing wrong with a page that holds every metric of the ta
 test("docs/metrics.md has exactly the metrics of the table, with their types and labels", () => {
   const text = readFileSync(new URL("../../../../docs/metrics.md", import.meta.url), "utf8");
   const documented = new Map<string, string>();
-  for (const row of text.matchAll(/^\| `([a-z_]+)` \| (\w+) \| ([^|]*) \|/gm)) {
+  for (const row of text.matchAll(/^\| `([a-z_]+)` +\| (\w+) +\| ([^|]*) \|/gm)) {
     documented.set(row[1] ?? "", `${row[2] ?? ""} ${(row[3] ?? "").trim()}`);
   }
   const recorded = new Map(

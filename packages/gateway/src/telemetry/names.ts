@@ -12,9 +12,7 @@ export interface MetricFacts {
 /** Seconds; from a cached answer nearby to the longest exchange anyone waits for. */
 const durationBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 /** Seconds; the gateway's own share is tens of microseconds when it is well and milliseconds when a loop is blocked. */
-const overheadBounds = [
-  0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5,
-];
+const overheadBounds = [0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5];
 const applyBounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /** Every metric this version records, without its prefix. `docs/metrics.md` explains each; a test compares the two. */

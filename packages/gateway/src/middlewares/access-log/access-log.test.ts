@@ -71,7 +71,9 @@ test("combined: as Apache and nginx write it", async () => {
 });
 
 test("ecs: flat keys of the Elastic Common Schema", async () => {
-  const fields: unknown = JSON.parse(await lineOf({ format: "ecs", fields: ["+header.x-team"] }, request, slowService(new FakeClock())));
+  const fields: unknown = JSON.parse(
+    await lineOf({ format: "ecs", fields: ["+header.x-team"] }, request, slowService(new FakeClock())),
+  );
   assert.deepEqual(fields, {
     "@timestamp": "2026-01-01T00:00:00.000Z",
     "ecs.version": "8.11.0",
@@ -102,7 +104,11 @@ test("ecs: flat keys of the Elastic Common Schema", async () => {
 
 test("fields selects, in the order given", async () => {
   assert.equal(
-    await lineOf({ fields: ["status", "header.X-Team", "response.x-cache", "header.absent"] }, request, slowService(new FakeClock())),
+    await lineOf(
+      { fields: ["status", "header.X-Team", "response.x-cache", "header.absent"] },
+      request,
+      slowService(new FakeClock()),
+    ),
     '{"status":201,"header.X-Team":"blue","response.x-cache":"hit"}',
   );
 });
@@ -124,7 +130,8 @@ for (const format of ["json", "combined", "ecs"] as const) {
     const evil = '"}\\ \t\x9b[31m \xff';
     const line = await lineOf({ format }, { url: '/x?a="', headers: { "user-agent": evil, referer: evil } });
     assert.match(line, /^[\x20-\x7e\ufffd]*$/);
-    if (format === "combined") assert.match(line, / "\\"\}\\\\ \\x09\\x9b\[31m \\xff" "\\"\}\\\\ \\x09\\x9b\[31m \\xff"$/);
+    if (format === "combined")
+      assert.match(line, / "\\"\}\\\\ \\x09\\x9b\[31m \\xff" "\\"\}\\\\ \\x09\\x9b\[31m \\xff"$/);
     else assert.doesNotThrow(() => JSON.parse(line));
   });
 }
@@ -160,6 +167,20 @@ test("the gateway's format is the default, and off is off", async () => {
   const { logLines } = await runMiddleware(accessLog, { format: "json" }, {}, { accessLogFormat: "off" });
   assert.deepEqual(logLines, []);
 });
+
+for (const [name, traceparent, expected] of [
+  ["valid", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"],
+  ["of a later version", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "0af7651916cd43dd8448eb211c80319c"],
+  ["all zero", "00-00000000000000000000000000000000-b7ad6b7169203331-01", undefined],
+  ["in upper case", "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", undefined],
+  ["too short", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", undefined],
+  ["without dashes", "00a0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", undefined],
+] as const) {
+  test(`a traceparent ${name} ${expected === undefined ? "gives no trace" : "names the trace"}`, async () => {
+    const line = await lineOf({ fields: ["status", "traceId"] }, { headers: { traceparent } });
+    assert.deepEqual(JSON.parse(line), expected === undefined ? { status: 200 } : { status: 200, traceId: expected });
+  });
+}
 
 for (const [name, when, status, ms, draw, logged] of [
   ["status in a class", { status: ["5xx"] }, 503, 0, 0.9, true],

@@ -73,12 +73,23 @@ export function refererOf(exchange: Exchange): string {
   return query < 0 ? referer : referer.slice(0, query) + redactQuery(referer.slice(query), secretTest(exchange));
 }
 
-/** W3C Trace Context §3.2: the second part of a valid `traceparent`. */
+/** W3C Trace Context §3.2: the second part of `00-<32 hex>-<16 hex>-<2 hex>`, empty where the header is not valid. */
 export function traceIdOf({ request }: Exchange): string {
   const traceparent = request.headers.get("traceparent");
-  if (traceparent === undefined) return "";
-  const id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/.exec(traceparent)?.[1];
-  return id === undefined || id === "0".repeat(32) ? "" : id;
+  if (traceparent === undefined || traceparent.length < 55) return "";
+  // By hand: on the hot path the expression for it cost as much as ten other fields.
+  let isZero = true;
+  for (let i = 0; i < 55; i++) {
+    const c = traceparent.charCodeAt(i);
+    if (i === 2 || i === 35 || i === 52) {
+      if (c !== 45) return "";
+    } else if (!((c >= 48 && c <= 57) || (c >= 97 && c <= 102))) {
+      return "";
+    } else if (i < 35 && i > 2 && c !== 48) {
+      isZero = false;
+    }
+  }
+  return isZero ? "" : traceparent.slice(3, 35);
 }
 
 function upstreamMs({ upstreamStartMs, upstreamHeadMs }: Exchange): string {

@@ -48,7 +48,10 @@ export function ecsFormat(added: readonly string[] = []): Format {
 const ecsFields: readonly (readonly [key: string, field: Field])[] = [
   ['"event.outcome":', (exchange) => (statusOf(exchange) < 400 ? '"success"' : '"failure"')],
   // Nanoseconds, as the schema has it.
-  ['"event.duration":', (exchange) => String(Math.max(0, Math.round((exchange.finishedMs - exchange.startedMs) * 1e6)))],
+  [
+    '"event.duration":',
+    (exchange) => String(Math.max(0, Math.round((exchange.finishedMs - exchange.startedMs) * 1e6))),
+  ],
   ['"http.request.method":', ({ request }) => quote(request.method)],
   ['"http.request.id":', ({ id }) => quote(id)],
   ['"http.request.body.bytes":', ({ requestBytes }) => String(requestBytes)],

@@ -25,14 +25,22 @@ const settings = z
     fields: z
       .array(
         z.string().refine((name) => fieldNamed(bare(name)) !== undefined, {
-          error: ({ input }) => `${JSON.stringify(input)} is no field; expected header.NAME, response.NAME or one of ${[...jsonFields.keys()].join(", ")}`,
+          error: ({ input }) =>
+            `${JSON.stringify(input)} is no field; expected header.NAME, response.NAME or one of ${[...jsonFields.keys()].join(", ")}`,
         }),
       )
       .min(1)
-      .refine((names) => names.every(isAddition) || !names.some(isAddition), 'either all fields have a "+" (add) or none (select)')
+      .refine(
+        (names) => names.every(isAddition) || !names.some(isAddition),
+        'either all fields have a "+" (add) or none (select)',
+      )
       .optional(),
     when: z
-      .strictObject({ status: z.array(statusCodes).optional(), slowerThan: duration().optional(), sample: ratio().optional() })
+      .strictObject({
+        status: z.array(statusCodes).optional(),
+        slowerThan: duration().optional(),
+        sample: ratio().optional(),
+      })
       .optional(),
   })
   .refine(({ format, fields }) => format !== "combined" || fields === undefined, {
@@ -77,7 +85,8 @@ function makeFormat(config: Settings, gatewayFormat: "json" | "combined" | "ecs"
     case "json":
       return jsonFormat(adds ? [...new Set([...jsonFields.keys(), ...(names ?? [])])] : names);
     case "ecs":
-      if (names !== undefined && !adds) throw new Error("the gateway's access log format is ecs, whose fields are fixed");
+      if (names !== undefined && !adds)
+        throw new Error("the gateway's access log format is ecs, whose fields are fixed");
       return ecsFormat(names);
     case "combined":
       if (names !== undefined) throw new Error("the gateway's access log format is combined, whose fields are fixed");

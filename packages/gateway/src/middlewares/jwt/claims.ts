@@ -54,8 +54,15 @@ function numericDate(claims: Claims, name: string): number | undefined {
 export function claimText(claims: Claims, name: string): string | undefined {
   const value = claimAt(claims, name);
   if (value === undefined || value === null) return undefined;
-  const text = Array.isArray(value) && value.every(isScalar) ? value.join(",") : isScalar(value) ? String(value) : JSON.stringify(value);
-  return Buffer.from(text, "utf8").toString("latin1").replace(/[\x00-\x1f\x7f]/g, "");
+  const text =
+    Array.isArray(value) && value.every(isScalar)
+      ? value.join(",")
+      : isScalar(value)
+        ? String(value)
+        : JSON.stringify(value);
+  return Buffer.from(text, "utf8")
+    .toString("latin1")
+    .replace(/[\x00-\x1f\x7f]/g, "");
 }
 
 function claimAt(claims: Claims, name: string): unknown {

@@ -19,7 +19,10 @@ import { readClaims, readHeader, TokenError, verifySignature } from "./token.ts"
 import { VerifiedTokens, type Verified } from "./verified.ts";
 
 /** Finds the key a token is to be verified with, among those the configuration allows. */
-type FindKey = (kid: string | undefined, algorithm: Algorithm) => VerificationKey | undefined | Promise<VerificationKey | undefined>;
+type FindKey = (
+  kid: string | undefined,
+  algorithm: Algorithm,
+) => VerificationKey | undefined | Promise<VerificationKey | undefined>;
 
 /**
  * Verifies a JSON Web Token (RFC 7519, RFC 8725) and puts its claims on the exchange as `user`, and the consumer with
@@ -36,7 +39,9 @@ export default defineMiddleware({
     const cacheKey = `tokens:${kit.identity}:${hash("sha256", JSON.stringify(config), "base64")}`;
     const cache = acquireShared(kit.clock, cacheKey, () => new VerifiedTokens(kit.clock));
     const verify = makeVerify(config, kit, find, cache.value);
-    const marks = [config.header, config.cookie, config.query].filter((name) => name !== undefined && !isSecretName(name));
+    const marks = [config.header, config.cookie, config.query].filter(
+      (name) => name !== undefined && !isSecretName(name),
+    );
     const claimHeaders = Object.values(config.claimsToHeaders);
 
     const admit = (exchange: Exchange, { claims, headers }: Verified, next: Next): Promise<void> => {
@@ -79,13 +84,21 @@ function openKeys(config: Settings, kit: Kit): { find: FindKey; release: () => v
   const key = config.secret === undefined ? publicKey(config.publicKey ?? "") : secretKey(config.secret);
   // RFC 7518 §3.2 wants a key as long as the hash. Short ones exist; they can be guessed from one token.
   if (config.secret !== undefined && Buffer.byteLength(config.secret) < 32) {
-    kit.log.warn({ middleware: kit.identity }, "the jwt secret is shorter than 32 bytes and can be guessed from one token");
+    kit.log.warn(
+      { middleware: kit.identity },
+      "the jwt secret is shorter than 32 bytes and can be guessed from one token",
+    );
   }
   return { find: (_kid, algorithm) => (key.algorithms.includes(algorithm) ? key : undefined), release: () => {} };
 }
 
 /** Verifies a token that is not in the cache. Rejects with the error to answer. */
-function makeVerify(config: Settings, kit: Kit, find: FindKey, cache: VerifiedTokens): (token: string) => Promise<Verified> {
+function makeVerify(
+  config: Settings,
+  kit: Kit,
+  find: FindKey,
+  cache: VerifiedTokens,
+): (token: string) => Promise<Verified> {
   const allowed: readonly Algorithm[] =
     config.algorithms ?? (config.secret === undefined ? asymmetricAlgorithms : symmetricAlgorithms);
   const rules: ClaimRules = {
@@ -136,11 +149,16 @@ function findToken(exchange: Exchange, { header, cookie, query }: Settings): str
     // Another header holds the bare token; in Authorization another scheme is none of ours.
     if (header.toLowerCase() !== "authorization" && value !== "") return value;
   }
-  return (cookie === undefined ? undefined : request.cookie(cookie)) ?? (query === undefined ? undefined : request.queryParam(query));
+  const fromCookie = cookie === undefined ? undefined : request.cookie(cookie);
+  const found = fromCookie ?? (query === undefined ? undefined : request.queryParam(query));
+  return found === "" ? undefined : found; // an emptied cookie is how a browser signs out
 }
 
 /** RFC 6750 §3.1: who sent no token is told of none of its errors. */
 function refusal(detail: string, description?: string): GatewayError {
   const error = description === undefined ? "" : `, error="invalid_token", error_description="${description}"`;
-  return new GatewayError("HG_UNAUTHENTICATED", { detail, headers: { "www-authenticate": `Bearer realm="headgate"${error}` } });
+  return new GatewayError("HG_UNAUTHENTICATED", {
+    detail,
+    headers: { "www-authenticate": `Bearer realm="headgate"${error}` },
+  });
 }

@@ -44,7 +44,10 @@ export class RemoteKeySet {
    * The key a token's header names, or undefined. Without a key id the set must have exactly one key. Answers without
    * a promise where nothing is to be waited for; rejects with KeysUnavailable.
    */
-  find(kid: string | undefined, algorithm: Algorithm): VerificationKey | undefined | Promise<VerificationKey | undefined> {
+  find(
+    kid: string | undefined,
+    algorithm: Algorithm,
+  ): VerificationKey | undefined | Promise<VerificationKey | undefined> {
     const ageMs = this.#clock.now() - this.#fetchedMs;
     if (ageMs >= staleAgeMaxMs) return this.#findAfterRefresh(kid, algorithm, emptyCooldownMs);
     if (ageMs >= freshAgeMs) return this.#findAfterRefresh(kid, algorithm, cooldownMs);

@@ -1,4 +1,5 @@
-import { createPublicKey, createSecretKey, KeyObject, type JsonWebKey } from "node:crypto";
+import type { KeyObject} from "node:crypto";
+import { createPublicKey, createSecretKey } from "node:crypto";
 
 export const symmetricAlgorithms = ["HS256", "HS384", "HS512"] as const;
 const rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] as const;
@@ -66,7 +67,7 @@ function readJwk(value: unknown): VerificationKey | undefined {
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes("verify"))) return undefined;
   try {
     // createPublicKey checks the members it needs and takes the public half of a private key.
-    const key = createPublicKey({ key: jwk as JsonWebKey, format: "jwk" });
+    const key = createPublicKey({ key: jwk, format: "jwk" });
     const fitting = algorithmsFor(key).filter((one) => alg === undefined || one === alg);
     if (fitting.length === 0) return undefined;
     return { key, kid: typeof kid === "string" ? kid : undefined, algorithms: fitting };

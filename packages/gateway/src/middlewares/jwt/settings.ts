@@ -34,7 +34,10 @@ const parts = z.strictObject({
   claimsToHeaders: z
     .record(
       z.string().min(1),
-      fieldName.refine((name) => wireFieldReason(name) === undefined && name.toLowerCase() !== "host", "this header cannot be set"),
+      fieldName.refine(
+        (name) => wireFieldReason(name) === undefined && name.toLowerCase() !== "host",
+        "this header cannot be set",
+      ),
     )
     .default({}),
   optional: z.boolean().default(false),
@@ -48,7 +51,11 @@ export const settings = parts.check((context) => {
   };
   const given = [secret, pem, jwks].filter((value) => value !== undefined).length;
   if (given !== 1) {
-    context.issues.push({ code: "custom", input: undefined, message: "expected exactly one of secret, publicKey and jwks" });
+    context.issues.push({
+      code: "custom",
+      input: undefined,
+      message: "expected exactly one of secret, publicKey and jwks",
+    });
     return;
   }
   if (wanted === undefined) return;
@@ -56,7 +63,10 @@ export const settings = parts.check((context) => {
   // An HS algorithm with a public key would take the published key as the shared secret.
   const misfit = wanted.find((name) => isSymmetric(name) !== (secret !== undefined));
   if (misfit !== undefined) {
-    problem("algorithms", `${misfit} ${secret === undefined ? "needs a secret" : "needs a publicKey or jwks, not a secret"}`);
+    problem(
+      "algorithms",
+      `${misfit} ${secret === undefined ? "needs a secret" : "needs a publicKey or jwks, not a secret"}`,
+    );
   } else if (pem !== undefined && !wanted.some((name) => fits(pem, name))) {
     problem("algorithms", "none of these fits the type of the publicKey");
   }

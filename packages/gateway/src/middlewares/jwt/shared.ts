@@ -7,7 +7,11 @@ const pools = new WeakMap<Clock, Map<string, { readonly value: object; users: nu
  * State that several middlewares of this worker share and that outlives each of them: made for the first user of a key,
  * dropped when the last one releases it. A new snapshot is built before the old one ends, so its state carries over.
  */
-export function acquireShared<T extends object>(clock: Clock, key: string, make: () => T): { value: T; release: () => void } {
+export function acquireShared<T extends object>(
+  clock: Clock,
+  key: string,
+  make: () => T,
+): { value: T; release: () => void } {
   let pool = pools.get(clock);
   if (pool === undefined) pools.set(clock, (pool = new Map()));
   const entry = pool.get(key) ?? { value: make(), users: 0 };

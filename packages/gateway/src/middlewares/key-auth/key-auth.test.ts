@@ -45,9 +45,22 @@ for (const [name, settings, request] of [
   ["with an unknown key", {}, { headers: { "x-api-key": "k-alic" } }],
   ["with a consumer's name", {}, { headers: { "x-api-key": "alice" } }],
   ["with the key in a query that is not asked for", {}, { url: "/?x-api-key=k-alice" }],
-  ["with a wrong key in the header and a right one in the query", { query: "key" }, { url: "/?key=k-alice", headers: { "x-api-key": "no" } }],
+  [
+    "with a wrong key in the header and a right one in the query",
+    { query: "key" },
+    { url: "/?key=k-alice", headers: { "x-api-key": "no" } },
+  ],
   ["with the key in another header", { header: "x-key" }, { headers: { "x-api-key": "k-alice" } }],
-  ["with two keys", {}, { headers: [["x-api-key", "k-alice"], ["x-api-key", "k-alice"]] as const }],
+  [
+    "with two keys",
+    {},
+    {
+      headers: [
+        ["x-api-key", "k-alice"],
+        ["x-api-key", "k-alice"],
+      ] as const,
+    },
+  ],
 ] as const) {
   test(`answers 401 ${name}`, async () => {
     const run = await runMiddleware(keyAuth, settings, request, options);

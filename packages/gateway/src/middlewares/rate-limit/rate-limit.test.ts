@@ -77,10 +77,25 @@ const identify = defineMiddleware({
 
 for (const [name, by, requests, expected] of [
   ["client: one address", "client", [{}, {}], [200, 429]],
-  ["consumer: each its own", "consumer", [{ headers: { "x-who": "a" } }, { headers: { "x-who": "b" } }, { headers: { "x-who": "a" } }], [200, 200, 429]],
+  [
+    "consumer: each its own",
+    "consumer",
+    [{ headers: { "x-who": "a" } }, { headers: { "x-who": "b" } }, { headers: { "x-who": "a" } }],
+    [200, 200, 429],
+  ],
   ["consumer: nobody is the client", "consumer", [{}, {}, { headers: { "x-who": "192.0.2.1" } }], [200, 429, 200]],
-  ["header: each value its own", { header: "x-team" }, [{ headers: { "X-Team": "a" } }, { headers: { "x-team": "b" } }, { headers: { "x-team": "a" } }], [200, 200, 429]],
-  ["header: absent is the client", { header: "x-team" }, [{}, {}, { headers: { "x-team": "192.0.2.1" } }], [200, 429, 200]],
+  [
+    "header: each value its own",
+    { header: "x-team" },
+    [{ headers: { "X-Team": "a" } }, { headers: { "x-team": "b" } }, { headers: { "x-team": "a" } }],
+    [200, 200, 429],
+  ],
+  [
+    "header: absent is the client",
+    { header: "x-team" },
+    [{}, {}, { headers: { "x-team": "192.0.2.1" } }],
+    [200, 429, 200],
+  ],
   ["route: all clients together", "route", [{ headers: { "x-who": "a" } }, { headers: { "x-who": "b" } }], [200, 429]],
 ] as const) {
   test(`by ${name}`, async () => {

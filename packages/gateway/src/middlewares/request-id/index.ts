@@ -10,7 +10,10 @@ const settings = z.strictObject({
   header: z
     .string()
     .refine(isFieldName, "expected the name of a header")
-    .refine((name) => wireFieldReason(name) === undefined && name.toLowerCase() !== "host", "this header cannot carry an id")
+    .refine(
+      (name) => wireFieldReason(name) === undefined && name.toLowerCase() !== "host",
+      "this header cannot carry an id",
+    )
     .default("x-request-id"),
   trust: z.boolean().default(false),
 });

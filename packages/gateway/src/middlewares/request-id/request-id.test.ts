@@ -45,7 +45,12 @@ test("with trust, two ids are replaced by one of our own", async () => {
 });
 
 test("replaces the id an instance answers with", async () => {
-  const run = await runMiddleware(requestId, {}, {}, { upstream: { status: 200, headers: { "X-Request-Id": "other" } } });
+  const run = await runMiddleware(
+    requestId,
+    {},
+    {},
+    { upstream: { status: 200, headers: { "X-Request-Id": "other" } } },
+  );
   assert.deepEqual(run.response.headers.getAll("x-request-id"), ["generated-id"]);
 });
 

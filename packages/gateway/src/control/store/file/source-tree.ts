@@ -51,7 +51,10 @@ export class SourceTree {
     this.#surroundings = surroundings;
     const document = this.#parse(text);
     this.#root = document?.contents ?? null;
-    for (const problem of document?.errors ?? []) this.#addSyntax(problem, "error");
+    // Where brackets nest by the thousand the parser reports its own exhausted stack, once a level.
+    const exhausted = document?.errors.some(({ message }) => /call stack|Stack overflow/.test(message)) ?? false;
+    if (exhausted) this.#add([], "the document is nested too deeply", 0);
+    for (const problem of exhausted ? [] : (document?.errors ?? [])) this.#addSyntax(problem, "error");
     for (const problem of document?.warnings ?? []) this.#addSyntax(problem, "warning");
     // After a syntax error the tree is a guess; problems found in it would lead astray.
     const broken = this.problems.some((problem) => problem.severity === "error");
@@ -88,9 +91,8 @@ export class SourceTree {
       };
       return parseDocument(text, options);
     } catch (error) {
-      // Ten thousand open brackets end the parser's stack.
-      const reason = error instanceof RangeError ? "it is nested too deeply" : String(error);
-      this.#add([], `the document could not be read: ${reason}`, 0);
+      const reason = error instanceof RangeError ? "is nested too deeply" : `could not be read: ${String(error)}`;
+      this.#add([], `the document ${reason}`, 0);
       return undefined;
     }
   }

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { GatewayError } from "../core/errors.ts";
+import type { AttemptState, Failure } from "./forward.ts";
+import { decideRetry } from "./forward.ts";
+
+const policy = { attempts: 1, on: ["connect", "reset", "503"] as const, budgetRatio: 0.2, backoffMs: 25 };
+const fresh: AttemptState = { method: "GET", replayable: true, retries: 0, staleConnections: 0, active: 1, activeRetries: 0 };
+const connect: Failure = { error: new GatewayError("HG_UPSTREAM_CONNECT"), stale: false };
+const reset: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: false };
+const stale: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: true };
+const timeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT"), stale: false };
+const connectTimeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT", { nothingSent: true }), stale: false };
+const protocol: Failure = { error: new GatewayError("HG_UPSTREAM_PROTOCOL"), stale: false };
+
+const cases: readonly [string, Failure, Partial<AttemptState>, "retry" | "fail"][] = [
+  ["a refused connection of a GET", connect, {}, "retry"],
+  ["a refused connection of a POST: nothing was sent", connect, { method: "POST" }, "retry"],
+  ["a connection that timed out, of a POST", connectTimeout, { method: "POST" }, "retry"],
+  ["a reset GET", reset, {}, "retry"],
+  ["a reset POST: it may have acted", reset, { method: "POST" }, "fail"],
+  ["a reset PUT", reset, { method: "PUT" }, "retry"],
+  ["a body that cannot be sent again", connect, { replayable: false }, "fail"],
+  ["a second retry", reset, { retries: 1 }, "fail"],
+  ["a keep-alive race", stale, {}, "retry"],
+  ["a keep-alive race after the retries are spent", stale, { retries: 1 }, "retry"],
+  ["a keep-alive race of a POST", stale, { method: "POST" }, "fail"],
+  ["the fourth keep-alive race after the retries are spent", stale, { staleConnections: 3, retries: 1 }, "fail"],
+  ["a silent instance, which the policy does not name", timeout, {}, "fail"],
+  ["an answer that is not HTTP", protocol, {}, "fail"],
+  ["a status the policy names", { status: 503 }, {}, "retry"],
+  ["a status the policy does not name", { status: 500 }, {}, "fail"],
+  ["a status, of a POST", { status: 503 }, { method: "POST" }, "fail"],
+  ["more retries under way than the budget allows", reset, { active: 20, activeRetries: 4 }, "fail"],
+  ["retries within the budget", reset, { active: 40, activeRetries: 4 }, "retry"],
+  ["three retries at a time, whatever the budget", reset, { active: 3, activeRetries: 2 }, "retry"],
+];
+
+for (const [what, failure, state, expected] of cases) {
+  test(`${what}: ${expected}`, () => {
+    assert.equal(decideRetry(failure, policy, { ...fresh, ...state }, () => 0.5).do, expected);
+  });
+}
+
+test("the wait is random, grows with each retry and stays within ten times the base; nothing sent waits not at all", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (retries, random) => {
+      const decision = decideRetry(reset, { ...policy, attempts: 9999 }, { ...fresh, retries }, () => random);
+      assert.equal(decision.do, "retry");
+      if (decision.do === "retry") assert.ok(decision.waitMs >= 0 && decision.waitMs <= Math.min(2 ** (retries + 1) - 1, 10) * 25);
+      const at = decideRetry(connect, policy, fresh, () => random);
+      assert.ok(at.do === "retry" && at.waitMs === 0);
+    }),
+  );
+});
