@@ -3,6 +3,7 @@
  * docs/benchmarks.md says how it is measured and how to read it.
  */
 import { execFile } from "node:child_process";
+import { rmSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +121,7 @@ async function main(chosen: Options, startedAt: Date): Promise<number> {
     return 1;
   }
   const dir = await mkdtemp(join(tmpdir(), "headgate-bench-"));
+  process.once("exit", () => rmSync(dir, { recursive: true, force: true })); // a signal passes by the finally below
   await chmod(dir, 0o755); // nginx reads files as a user of its own
   try {
     await using upstream = await startUpstream(dir);

@@ -66,7 +66,9 @@ function publishedManifest(name: string): object {
     const built = source.replace("./src/", "./dist/").replace(/\.ts$/, "");
     return [path, { types: `${built}.d.ts`, default: `${built}.js` }] as const;
   });
-  return { ...manifest, exports: Object.fromEntries(exports), files: ["bin", "dist", "LICENSE"] };
+  // Not in the source manifest: there npm would warn on machines whose own Node is older than the one it installs.
+  const engines = { node: ">=24" };
+  return { ...manifest, engines, exports: Object.fromEntries(exports), files: ["bin", "dist", "LICENSE"] };
 }
 
 function copyExtras(name: string, target: string): void {

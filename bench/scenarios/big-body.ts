@@ -24,6 +24,8 @@ async function run(bench: Bench): Promise<ScenarioResult> {
   const rounds = Math.min(bench.rounds, 3);
   const samples = new Map<string, Sample[]>();
   const notes: string[] = [];
+  // The file's pages are made at its first reading: whoever came first would wait for that.
+  await download(bench.upstream.port, `/files/${file}`);
   for (const direction of ["down", "up"] as const) {
     await using stack = new AsyncDisposableStack();
     const started = await startTargets(bench, stack, { sink: direction === "up" });

@@ -54,7 +54,7 @@ async function run(bench: Bench): Promise<ScenarioResult> {
   } catch (error) {
     return { name: "reload", title, columns: [], rows: [], checks: [], notes: [`headgate: ${oneLine(error)}`] };
   }
-  const seconds = bench.quick ? 3 : Math.max(10, bench.rounds * bench.secondsPerRound);
+  const seconds = bench.quick ? 3 : Math.max(20, bench.rounds * bench.secondsPerRound);
   await load(gateway, bench.secondsPerRound, loopDir);
   const still = await load(gateway, seconds, loopDir);
   const stop = new AbortController();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import test, { after, before } from "node:test";
 import { request, type RequestInit } from "../kit/client.ts";
-import { echoUpstream, type Echo, type EchoUpstream } from "../kit/echo.ts";
+import { echoUpstream, patternBytes, type Echo, type EchoUpstream } from "../kit/echo.ts";
 import { simpleDocument, startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import { ManualScope } from "../kit/scope.ts";
 import type { WireResponse } from "../kit/wire.ts";
@@ -144,12 +145,10 @@ for (const [from, to] of [
 }
 
 test("a body of a mebibyte arrives whole in both directions", async () => {
-  const { createHash } = await import("node:crypto");
   const body = "0123456789abcdef".repeat(65_536);
   const { echo: seen } = await send("/up", { method: "POST", body });
   assert.equal(seen.bodyBytes, body.length);
   assert.equal(seen.bodySha256, createHash("sha256").update(body).digest("hex"));
-  const { patternBytes } = await import("../kit/echo.ts");
   const down = await request(scope, gateway.port, "/bytes/1048576");
   assert.ok(down.body.equals(patternBytes(1_048_576)));
 });

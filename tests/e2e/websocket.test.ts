@@ -8,7 +8,7 @@ import { simpleDocument, startGateway, type GatewayProcess } from "../kit/gatewa
 import { portOf } from "../kit/ports.ts";
 import { ManualScope } from "../kit/scope.ts";
 import { scriptedUpstream } from "../kit/upstream.ts";
-import { within } from "../kit/wait.ts";
+import { waitFor, within } from "../kit/wait.ts";
 
 const scope = new ManualScope();
 let gateway: GatewayProcess;
@@ -78,6 +78,7 @@ test("text and binary messages come back, small and large", async () => {
   const closed = once(socket, "close") as Promise<[number, Buffer]>; // ws' event
   socket.close(4321, "enough");
   assert.equal((await within(closed, "the close"))[0], 4321);
+  await waitFor(() => closes.some(({ code }) => code === 4321), { what: "the instance to see the close" });
   assert.deepEqual(closes.at(-1), { code: 4321, reason: "enough" });
 });
 
@@ -105,7 +106,6 @@ test("a client that goes away ends the instance's side", async () => {
   const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/echo`);
   await message(socket);
   socket.terminate();
-  const { waitFor } = await import("../kit/wait.ts");
   await waitFor(() => closes.length > count, { what: "the instance to see the end" });
 });
 

@@ -1,10 +1,10 @@
+import { readFile, readdir, readlink } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { echoUpstream, type EchoUpstream } from "../kit/echo.ts";
 import { startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import type { ManualScope, Scope } from "../kit/scope.ts";
 import { waitFor } from "../kit/wait.ts";
 import { runClient, type ClientCounts } from "./soak-client.ts";
-import { readFile, readdir } from "node:fs/promises";
-import { setTimeout as pause } from "node:timers/promises";
 
 export interface SoakOptions {
   readonly seconds: number;
@@ -49,7 +49,6 @@ function soakDocument(addresses: readonly string[], generation: number): Record<
 
 /** Sockets the process holds, by what /proc says of its descriptors. */
 async function socketsOf(pid: number): Promise<number> {
-  const { readlink } = await import("node:fs/promises");
   const names = await readdir(`/proc/${pid}/fd`);
   const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => "")));
   return links.filter((link) => link.startsWith("socket:")).length;

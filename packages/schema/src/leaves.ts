@@ -35,7 +35,6 @@ export function headerNameProblem(name: string): string | undefined {
 
 /** A field value, RFC 9110 §5.5: nothing that could end the line. */
 export function headerValueProblem(value: string): string | undefined {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   return /[\u0000-\u0008\u000a-\u001f\u007f]/.test(value) ? "holds a control character or a line break" : undefined;
 }
 
@@ -75,7 +74,6 @@ export function hostProblem(host: string): string | undefined {
     return `${notHost(host)}: "*" may only stand for the first labels, as in "*.example.org"`;
   }
   // Not isLabel's job: the reader of an "ü" needs another answer than that of a stray character.
-  // eslint-disable-next-line no-control-regex -- everything outside ASCII
   if (/[^\u0000-\u007f]/.test(host)) return `${notHost(host)}: write it in its "xn--" form`;
   const name = host.startsWith("*.") ? host.slice(2) : host;
   return name.length <= 253 && name.split(".").every(isLabel) ? undefined : notHost(host);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { Command } from "commander";
-import { checkCommand, runCheck } from "./check.ts";
+import { checkCommand, runCheck, runCheckWithPlugins } from "./check.ts";
 
 /** Runs `check` in a directory that holds these files. */
 async function check(t: TestContext, contents: Record<string, string>, args: readonly string[], json = false) {
@@ -89,6 +89,18 @@ test("-o json prints one object for programs", async (t) => {
       },
     ],
   });
+});
+
+test("a plugin that cannot be built is a problem in its own file", async (t) => {
+  const files = {
+    "a.yaml": `${valid}plugins: { greet: ./greet.ts, gone: ./gone.ts }\n`,
+    "greet.ts": "export default {\n  x: ;\n",
+  };
+  const { surroundings, written } = await check(t, files, ["a.yaml"]);
+  written.stdout = "";
+  assert.equal(await runCheckWithPlugins(["a.yaml"], surroundings), 1);
+  assert.match(written.stdout, /greet\.ts:2:6: plugins\.greet: /);
+  assert.match(written.stdout, /gone\.ts.*plugins\.gone: /);
 });
 
 test("the command hands its exit code on, and refuses a format it does not know", async (t) => {

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { formatOrigin, loadFiles } from "../control/store/file/load.ts";
 import type { LoadedFile, LocatedProblem } from "../control/store/file/load.ts";
+import { bundlePlugin, PluginError } from "../control/plugins.ts";
+import type { PluginProblem } from "../control/plugins.ts";
 import { resolve } from "../control/resolve.ts";
 import type { MiddlewareTable } from "../control/resolve.ts";
 import { middlewares } from "../middlewares/index.ts";
@@ -20,24 +22,63 @@ export interface CheckSurroundings {
 }
 
 /**
- * `headgate check FILE...`: validates documents as one and prints every problem. Changes nothing, opens no connection
- * and runs no code of plugins. Answers the exit code: 0 valid (warnings allowed), 1 not valid or not readable,
- * 2 called wrongly.
+ * Validates documents as one and prints every problem. Changes nothing, opens no connection, and does not look into
+ * plugins. Answers the exit code: 0 valid (warnings allowed), 1 not valid or not readable, 2 called wrongly.
  */
 export function runCheck(files: readonly string[], surroundings: CheckSurroundings): number {
-  const { stdout, stderr, env, cwd, json = false } = surroundings;
-  if (files.length === 0) {
-    stderr.write("check needs the name of a document, as in: headgate check headgate.yaml\n");
-    return 2;
+  if (files.length === 0) return refuse(surroundings);
+  const loaded = load(files, surroundings);
+  return report(files, loaded, loaded.problems, surroundings);
+}
+
+/**
+ * `headgate check FILE...`: `runCheck`, and plugins are built as the gateway would, though not run: what a middleware's
+ * file cannot be built for is a problem with its place in that file.
+ */
+export async function runCheckWithPlugins(files: readonly string[], surroundings: CheckSurroundings): Promise<number> {
+  if (files.length === 0) return refuse(surroundings);
+  const loaded = load(files, surroundings);
+  const problems = [...loaded.problems];
+  for (const [name, { path }] of Object.entries(loaded.value?.resources.plugins ?? {})) {
+    for (const problem of await pluginProblems(path)) {
+      const { line = 0, column = 0 } = problem;
+      problems.push({ ...problem, line, column, path: ["plugins", name], pathText: `plugins.${name}` });
+    }
   }
-  const table = surroundings.middlewares ?? middlewares;
-  const loaded = loadFiles(files, {
+  return report(files, loaded, problems, surroundings);
+}
+
+function refuse({ stderr }: CheckSurroundings): number {
+  stderr.write("check needs the name of a document, as in: headgate check headgate.yaml\n");
+  return 2;
+}
+
+function load(files: readonly string[], { env, cwd, middlewares: table = middlewares }: CheckSurroundings): LoadedFile {
+  return loadFiles(files, {
     env,
     cwd,
     resolve: (resources) => resolve(resources, table, new Set(Object.keys(resources.plugins))),
   });
-  const errors = loaded.problems.filter((problem) => problem.severity === "error").length;
-  stdout.write(json ? asJson(loaded, errors) : asText(files, loaded, errors));
+}
+
+async function pluginProblems(path: string): Promise<readonly PluginProblem[]> {
+  try {
+    return (await bundlePlugin(path)).warnings;
+  } catch (error) {
+    if (error instanceof PluginError) return error.problems;
+    const message = `the plugin could not be built: ${error instanceof Error ? error.message : String(error)}`;
+    return [{ severity: "error", message, file: path }];
+  }
+}
+
+function report(
+  files: readonly string[],
+  loaded: LoadedFile,
+  problems: readonly LocatedProblem[],
+  { stdout, json = false }: CheckSurroundings,
+): number {
+  const errors = problems.filter((problem) => problem.severity === "error").length;
+  stdout.write(json ? asJson(problems, errors) : asText(files, loaded, problems, errors));
   return errors > 0 ? 1 : 0;
 }
 
@@ -52,13 +93,13 @@ export function checkCommand(program: Command, surroundings: CheckSurroundings, 
       "after",
       "\nExample:\n  $ headgate check headgate.yaml\n  $ headgate check -o json routes.yaml services.yaml",
     )
-    .action((files: string[], options: { output: string }) => {
+    .action(async (files: string[], options: { output: string }) => {
       if (options.output !== "text" && options.output !== "json") {
         surroundings.stderr.write(`-o takes text or json, not ${JSON.stringify(options.output)}\n`);
         exit(2);
         return;
       }
-      exit(runCheck(files, { ...surroundings, json: options.output === "json" }));
+      exit(await runCheckWithPlugins(files, { ...surroundings, json: options.output === "json" }));
     });
 }
 
@@ -70,7 +111,12 @@ export function formatProblem(problem: LocatedProblem): string {
   return hint === undefined ? told : `${told}\n    ${hint}`;
 }
 
-function asText(files: readonly string[], { value, problems }: LoadedFile, errors: number): string {
+function asText(
+  files: readonly string[],
+  { value }: LoadedFile,
+  problems: readonly LocatedProblem[],
+  errors: number,
+): string {
   const lines = problems.map(formatProblem);
   const warnings = problems.length - errors;
   const counts = [
@@ -84,7 +130,7 @@ function asText(files: readonly string[], { value, problems }: LoadedFile, error
   return [...lines, `${files.join(", ")}: ${verdict} (${facts.join(", ")})`, ""].join("\n");
 }
 
-function asJson({ problems }: LoadedFile, errors: number): string {
+function asJson(problems: readonly LocatedProblem[], errors: number): string {
   const listed = problems.map(({ file, line, column, pathText, message, hint, severity }) => {
     return { file, line, column, path: pathText, message, ...(hint === undefined ? {} : { hint }), severity };
   });

@@ -4,11 +4,23 @@ import type { CounterHandle, HistogramHandle, Metrics } from "../telemetry/metri
 import type { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
 
+/** The series of one route. */
+export interface RouteSeries {
+  /** By service, method and status. */
+  readonly requests: Map<string, CounterHandle>;
+  /** By service. */
+  readonly durations: Map<string, HistogramHandle>;
+}
+
+function newSeries(): RouteSeries {
+  return { requests: new Map(), durations: new Map() };
+}
+
 /** Counts an exchange that is over. Label sets are bounded: configured names, known methods, statuses. */
 export class Finisher {
   readonly #metrics: Metrics;
   readonly #overhead: HistogramHandle;
-  readonly #unmatched = { requests: new Map<string, CounterHandle>(), durations: new Map<string, HistogramHandle>() };
+  readonly #unmatched = newSeries();
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -18,7 +30,7 @@ export class Finisher {
   /** `nowMs`: monotonic. */
   count(exchange: Exchange, route: Route | undefined, nowMs: number): void {
     exchange.finishedMs = nowMs;
-    const series = route ?? this.#unmatched;
+    const series = route === undefined ? this.#unmatched : (route.series ??= newSeries());
     const { routeName, serviceName, request } = exchange;
     const { status } = exchange.response;
     const key = `${serviceName} ${request.method} ${status}`;

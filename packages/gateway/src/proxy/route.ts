@@ -1,11 +1,11 @@
-import type { Destination, RouteResource } from "@headgate/schema";
+import type { Destination, RespondSettings, RouteResource } from "@headgate/schema";
 import { GatewayError } from "../core/errors.ts";
-import type { CounterHandle, HistogramHandle } from "../telemetry/metrics.ts";
 import type { BuiltStep } from "./build-step.ts";
 import { whenOf } from "./build-step.ts";
 import type { Chain, Step } from "./compose.ts";
 import { compose } from "./compose.ts";
 import type { Exchange } from "./exchange.ts";
+import type { RouteSeries } from "./finish.ts";
 import type { AttemptHook } from "./middleware.ts";
 import type { Service } from "./upstream/service.ts";
 
@@ -31,9 +31,8 @@ export class Route {
   readonly name: string;
   readonly ownSteps: readonly BuiltStep[];
   readonly timeoutMs: number | undefined;
-  /** Metric handles by what tells them apart; filled on first use. */
-  readonly requests = new Map<string, CounterHandle>();
-  readonly durations = new Map<string, HistogramHandle>();
+  /** Metric handles; made on first use, so that routes nobody asks for cost little. */
+  series: RouteSeries | undefined;
   readonly #resource: RouteResource;
   readonly #context: RouteContext;
   #chain: Chain | undefined;
@@ -72,12 +71,7 @@ export class Route {
 
   #link(forward: ForwardTo, random: () => number): Chain {
     const { respond, to } = this.#resource;
-    if (respond !== undefined) {
-      return this.chainTo((exchange) => {
-        exchange.respond(respond);
-        return Promise.resolve();
-      });
-    }
+    if (respond !== undefined) return this.chainTo(answerWith(respond));
     const shared = [...this.#context.globalSteps, ...this.ownSteps];
     const destinations = (to ?? []).map((destination) => this.#linkDestination(destination, shared, forward));
     const pick = picker(destinations, random);
@@ -101,10 +95,7 @@ export class Route {
     if (fallback === undefined) return run;
     const second: Chain =
       "respond" in fallback
-        ? (exchange) => {
-            exchange.respond(fallback.respond);
-            return Promise.resolve();
-          }
+        ? answerWith(fallback.respond)
         : this.#linkDestination({ service: fallback.service, weight: 1 }, shared, forward).run;
     return async (exchange) => {
       try {
@@ -134,6 +125,16 @@ export class Route {
 
 function toStep({ handle, when }: Exclude<BuiltStep, { refersTo: string }>): Step {
   return { handle, when };
+}
+
+/** A fixed answer; a body without a type is text. */
+function answerWith({ status, headers, body }: RespondSettings): Chain {
+  const typed = body === "" || Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
+  const answer = { status, headers: typed ? headers : { "content-type": "text/plain; charset=utf-8", ...headers }, body };
+  return (exchange) => {
+    exchange.respond(answer);
+    return Promise.resolve();
+  };
 }
 
 function needsFallback(error: GatewayError): boolean {

@@ -129,7 +129,8 @@ export class Live implements RouteContext {
           for (const commit of commits) commit();
           this.#plugins = plugins;
           this.revision = change.revision;
-          this.generation++;
+          // Routes alone are linked when they are new; the others keep their chains.
+          if (change.global ?? change.middlewares ?? change.services ?? change.plugins) this.generation++;
           this.#turn();
         },
         discard: () => {

@@ -170,7 +170,11 @@ test("the gateway's format is the default, and off is off", async () => {
 
 for (const [name, traceparent, expected] of [
   ["valid", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"],
-  ["of a later version", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "0af7651916cd43dd8448eb211c80319c"],
+  [
+    "of a later version",
+    "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+    "0af7651916cd43dd8448eb211c80319c",
+  ],
   ["all zero", "00-00000000000000000000000000000000-b7ad6b7169203331-01", undefined],
   ["in upper case", "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01", undefined],
   ["too short", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", undefined],

@@ -1,5 +1,4 @@
-import type { KeyObject} from "node:crypto";
-import { createPublicKey, createSecretKey } from "node:crypto";
+import { createPublicKey, createSecretKey, type KeyObject } from "node:crypto";
 
 export const symmetricAlgorithms = ["HS256", "HS384", "HS512"] as const;
 const rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] as const;

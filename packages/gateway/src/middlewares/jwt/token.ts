@@ -41,7 +41,7 @@ export function readClaims(token: string): Claims {
 
 /**
  * Whether the key made the signature. The caller has checked that the key is for this algorithm. HMAC is computed here,
- * synchronously: 4 µs against 60 µs by way of WebCrypto's thread pool; everything else is jose's.
+ * synchronously: measured at a seventeenth of the way through WebCrypto and its thread pool; everything else is jose's.
  */
 export function verifySignature(
   token: string,

@@ -6,6 +6,7 @@ import { parseWith } from "@headgate/schema";
 import { formatOrigin, loadFile, loadFiles } from "./load.ts";
 import type { LoadOptions } from "./load.ts";
 import { parseSetting } from "./settings.ts";
+import { SourceTree } from "./source-tree.ts";
 
 const env = { PORT: "3001", TOKEN: "hunter2-is-secret", EMPTY: "", ATTEMPTS: "3" };
 
@@ -110,6 +111,31 @@ for (const [name, text, problems] of golden) {
 test("JSON is read with the same positions", () => {
   const text = '{\n  "routes": {\n    "r": { "respond": { "status": 9 } }\n  }\n}\n';
   assert.deepEqual(told({ "/a.json": text }), ["/a.json:3:35: routes.r.respond.status: must be at least 200"]);
+});
+
+test("JSON with a key twice, a prototype key or a missing variable has the problem at its place", () => {
+  assert.deepEqual(told({ "/a.json": '{"routes": {\n"r": {"respond": {}},\n"r": {"respond": {}}}}' }), [
+    '/a.json:3:1: routes.r: the key "r" appears twice',
+  ]);
+  assert.match(told({ "/a.json": '{"routes": {\n"__proto__": {}}}' })[0] ?? "", /a\.json:2:1: .*cannot be a key/);
+  assert.deepEqual(told({ "/a.json": '{"consumers": {"a": {\n"keys": ["${NOT_SET}"]}}}' }), [
+    "/a.json:2:10: consumers.a.keys[0]: the environment variable NOT_SET is not set",
+  ]);
+});
+
+test("JSON gives the same value as the YAML it also is", () => {
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })), (value) => {
+      const text = JSON.stringify(value);
+      const surroundings = { env: {}, readSecret: () => "" };
+      // A comment is not JSON: the same text goes the other way.
+      const asYaml = new SourceTree(`${text} # yaml`, surroundings);
+      const asJson = new SourceTree(text, surroundings);
+      assert.deepEqual(asJson.value, asYaml.value);
+      assert.deepEqual(asJson.problems, asYaml.problems);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test("a missing document is a problem of its own", () => {

@@ -4,6 +4,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yam
 import type { Alias, Document, Node, Pair, YAMLError, YAMLMap } from "yaml";
 import { expandText } from "./expand.ts";
 import type { Surroundings } from "./expand.ts";
+import { readPlainJson } from "./plain-json.ts";
 
 export interface Position {
   /** From 1. */
@@ -38,7 +39,9 @@ export class SourceTree {
   readonly expanded = new Map<string, ExpandedText>();
   readonly #lines = new LineCounter();
   readonly #surroundings: Surroundings;
-  readonly #root: Node | null;
+  readonly #text: string;
+  /** Undefined until someone asks for a place in plain JSON. */
+  #root: Node | null | undefined;
   readonly #anchors = new Map<string, Node>();
   // An alias stands for the anchor that was last seen when it was written, wherever it is read from later.
   readonly #targets = new Map<Alias, Node>();
@@ -49,13 +52,13 @@ export class SourceTree {
 
   constructor(text: string, surroundings: Surroundings) {
     this.#surroundings = surroundings;
-    const document = this.#parse(text);
-    this.#root = document?.contents ?? null;
-    // Where brackets nest by the thousand the parser reports its own exhausted stack, once a level.
-    const exhausted = document?.errors.some(({ message }) => /call stack|Stack overflow/.test(message)) ?? false;
-    if (exhausted) this.#add([], "the document is nested too deeply", 0);
-    for (const problem of exhausted ? [] : (document?.errors ?? [])) this.#addSyntax(problem, "error");
-    for (const problem of document?.warnings ?? []) this.#addSyntax(problem, "warning");
+    this.#text = text;
+    const plain = text.length > documentLengthMax ? undefined : readPlainJson(text, depthMax);
+    if (plain !== undefined) {
+      this.value = this.#readPlain(plain, []);
+      return;
+    }
+    this.#root = this.#parse();
     // After a syntax error the tree is a guess; problems found in it would lead astray.
     const broken = this.problems.some((problem) => problem.severity === "error");
     this.value = broken ? undefined : this.#read(this.#root, []);
@@ -63,7 +66,7 @@ export class SourceTree {
 
   /** Where a part stands, or the nearest part around it that is written. `key`: its name rather than its value. */
   locate(path: Path, at: "key" | "value" = "value"): Position {
-    let node: Node | null = this.#root;
+    let node: Node | null = (this.#root ??= this.#parse());
     let offset = offsetOf(node);
     for (const part of path) {
       const found = this.#child(node, part);
@@ -75,26 +78,34 @@ export class SourceTree {
     return this.#position(at === "value" && scalar ? offsetOf(node) : offset);
   }
 
-  #parse(text: string): Document.Parsed | undefined {
-    if (text.length > documentLengthMax) {
+  #parse(): Node | null {
+    if (this.#text.length > documentLengthMax) {
       this.#add([], `the document is larger than ${documentLengthMax / 1024 ** 2} MiB`, 0);
-      return undefined;
+      return null;
     }
+    let document: Document.Parsed;
     try {
       // Unique keys are checked below: the parser's own check compares each key with each.
-      const options = {
-        lineCounter: this.#lines,
-        strict: true,
-        uniqueKeys: false,
-        prettyErrors: false,
-        stringKeys: true,
-      };
-      return parseDocument(text, options);
+      const options = { strict: true, uniqueKeys: false, prettyErrors: false, stringKeys: true };
+      document = parseDocument(this.#text, { ...options, lineCounter: this.#lines });
     } catch (error) {
       const reason = error instanceof RangeError ? "is nested too deeply" : `could not be read: ${String(error)}`;
       this.#add([], `the document ${reason}`, 0);
-      return undefined;
+      return null;
     }
+    // Where brackets nest by the thousand the parser reports its own exhausted stack, once a level.
+    const exhausted = document.errors.some(({ message }) => /call stack|Stack overflow/.test(message));
+    if (exhausted) this.#add([], "the document is nested too deeply", 0);
+    for (const problem of exhausted ? [] : document.errors) this.#addSyntax(problem, "error");
+    for (const problem of document.warnings) this.#addSyntax(problem, "warning");
+    return document.contents;
+  }
+
+  #readPlain(value: unknown, path: Path): unknown {
+    if (typeof value === "string") return this.#readText(value, path, () => this.locate(path));
+    if (Array.isArray(value)) return value.map((item: unknown, index) => this.#readPlain(item, [...path, index]));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.#readPlain(item, [...path, key])]));
   }
 
   #read(node: Node | null, path: Path): unknown {
@@ -110,7 +121,10 @@ export class SourceTree {
     }
     if (isAlias(node)) return this.#readAlias(node, path);
     if (node !== null && "anchor" in node && typeof node.anchor === "string") this.#anchors.set(node.anchor, node);
-    if (isScalar(node)) return this.#readScalar(node.value, path, offsetOf(node));
+    if (isScalar(node)) {
+      if (typeof node.value !== "string") return node.value;
+      return this.#readText(node.value, path, () => this.#position(offsetOf(node)));
+    }
     if (!isMap(node) && !isSeq(node)) return null;
     this.#open.add(node);
     const value = isMap(node)
@@ -170,12 +184,10 @@ export class SourceTree {
     return value;
   }
 
-  #readScalar(value: unknown, path: Path, offset: number): unknown {
-    if (typeof value !== "string") return value;
-    const { text, expanded, problems } = expandText(value, this.#surroundings);
-    const position = this.#position(offset);
-    for (const problem of problems) this.problems.push({ ...problem, path, position });
-    if (expanded) this.expanded.set(formatPath(path), { source: value, text });
+  #readText(written: string, path: Path, place: () => Position): string {
+    const { text, expanded, problems } = expandText(written, this.#surroundings);
+    for (const problem of problems) this.problems.push({ ...problem, path, position: place() });
+    if (expanded) this.expanded.set(formatPath(path), { source: written, text });
     return text;
   }
 
