@@ -128,7 +128,7 @@ function readChunked(bytes: Buffer, offset: number): Body | undefined {
     const lineEnd = bytes.indexOf("\r\n", at, "latin1");
     if (lineEnd < 0) return undefined;
     const line = bytes.toString("latin1", at, lineEnd);
-    const size = Number.parseInt((/^([0-9a-fA-F]+)(?:;.*)?$/.exec(line) ?? fail("chunk size", line))[1] ?? "", 16);
+    const size = Number.parseInt((/^([0-9a-fA-F]+)(?:;.+)?$/.exec(line) ?? fail("chunk size", line))[1] ?? "", 16);
     at = lineEnd + 2;
     if (size === 0) return readTrailers(bytes, at, Buffer.concat(parts));
     if (bytes.length < at + size + 2) return undefined;

@@ -22,6 +22,7 @@ const badPaths: [string, RegExp][] = [
   ["/:", /not a parameter/],
   ["/:1a", /not a parameter/],
   ["/%41", /write "A" for "%41"/],
+  ["/a%21", /write "!" for "%21"/],
   ["/a%2fb", /write "\/" for "%2f"/],
   ["/%c3%a9", /write "%C3"/],
   ["/%zz", /percent-encoding/],

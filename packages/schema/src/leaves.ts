@@ -108,12 +108,15 @@ export function pathProblem(path: string): string | undefined {
   return pathSpellingProblem(path);
 }
 
-/** Paths are matched with unreserved letters decoded and `%2f` as a separator: other spellings would never match. */
+/**
+ * Paths are matched with every character that may stand in a path decoded (RFC 3986 §3.3), `%2f` as a separator, and
+ * the rest encoded in upper case: other spellings would never match.
+ */
 function pathSpellingProblem(path: string): string | undefined {
   for (const [sequence] of path.matchAll(/%.{0,2}/g)) {
     if (!/^%[0-9A-Fa-f]{2}$/.test(sequence)) return `${quote(sequence)} is not a percent-encoding`;
     const character = String.fromCharCode(Number.parseInt(sequence.slice(1), 16));
-    if (/[A-Za-z0-9._~/-]/.test(character))
+    if (/[A-Za-z0-9\-._~!$&'()*+,;=:@/]/.test(character))
       return `write ${quote(character)} for ${quote(sequence)}: paths are matched decoded`;
     if (character === "\u0000" || character === "\\") return `${quote(sequence)} is refused in every request path`;
     if (sequence !== sequence.toUpperCase()) return `write ${quote(sequence.toUpperCase())} for ${quote(sequence)}`;

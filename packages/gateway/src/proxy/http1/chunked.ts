@@ -1,4 +1,4 @@
-import { HeadError, isFieldValue, walkFields } from "./grammar.ts";
+import { HeadError, isFieldValue, isToken, walkFields } from "./grammar.ts";
 
 /** Most bytes of the extensions of one chunk: nobody uses them, attackers do. */
 const extensionBytesMax = 256;
@@ -8,10 +8,16 @@ const trailersMax = 32;
 
 /** Fields that must not come after the body: they say how the message is framed, routed or authenticated (RFC 9110 §6.5.1). */
 const forbiddenTrailers = new Set([
-  "content-length", "transfer-encoding", "host", "connection", "te", "trailer", "upgrade", "keep-alive", "expect",
+  "host", "connection", "te", "trailer", "upgrade", "keep-alive", "expect",
   "authorization", "proxy-authorization", "cookie", "set-cookie", "content-encoding", "content-type", "content-range",
   "cache-control", "max-forwards", "range", "if-match", "if-none-match",
 ]);
+
+/** Framing fields after the body are an attack or a broken sender: the message is refused. */
+const refusedTrailers = new Set(["content-length", "transfer-encoding"]);
+
+/** Where in `;name=value` or `;name="value"` an extension is (RFC 9112 §7.1.1, without its optional white space). */
+type ExtensionPart = "semicolon" | "name-start" | "name" | "value-start" | "value" | "quoted" | "escaped" | "closed";
 
 type State = "size" | "extension" | "size-cr" | "size-lf" | "data" | "data-cr" | "data-lf" | "trailers" | "done";
 
@@ -30,6 +36,7 @@ export class ChunkedDecoder {
   #digits = 0;
   #extensionBytes = 0;
   #trailers = "";
+  #part: ExtensionPart = "semicolon";
   readonly #errorCode: "HG_BAD_REQUEST" | "HG_UPSTREAM_PROTOCOL";
 
   /** `errorCode`: HG_BAD_REQUEST for requests, HG_UPSTREAM_PROTOCOL for answers. */
@@ -133,14 +140,19 @@ export class ChunkedDecoder {
 
   #skipExtension(buffer: Uint8Array, start: number, end: number): number {
     let at = start;
-    while (at < end && isFieldValue[buffer[at] as number] === 1) {
-      at++;
+    for (; at < end; at++) {
+      const byte = buffer[at] as number; // at < end
+      if (byte === 13 && (this.#part === "name" || this.#part === "value" || this.#part === "closed")) {
+        // The CR is passed on with the LF that must follow.
+        this.#state = "size-cr";
+        this.#part = "semicolon";
+        return at;
+      }
+      const part = nextPart(this.#part, byte);
+      if (part === undefined) throw this.#refuse("a chunk extension is not valid");
+      this.#part = part;
       if (++this.#extensionBytes > extensionBytesMax) throw this.#refuse("a chunk extension is too long");
     }
-    if (at === end) return at;
-    if (buffer[at] !== 13) throw this.#refuse("a control character in a chunk extension");
-    // The CR is passed on with the LF that must follow.
-    this.#state = "size-cr";
     return at;
   }
 
@@ -161,7 +173,9 @@ export class ChunkedDecoder {
     }
     for (let i = 0; i < offsets.length; i += 4) {
       const name = this.#trailers.slice(offsets[i], offsets[i + 1]);
-      if (forbiddenTrailers.has(name.toLowerCase())) continue;
+      const lower = name.toLowerCase();
+      if (refusedTrailers.has(lower)) throw this.#refuse(`${lower} in the trailers`);
+      if (forbiddenTrailers.has(lower)) continue;
       this.trailerLines += `${name}: ${this.#trailers.slice(offsets[i + 2], offsets[i + 3])}\r\n`;
     }
     this.#state = "done";
@@ -170,6 +184,33 @@ export class ChunkedDecoder {
 
   #refuse(message: string): HeadError {
     return new HeadError(this.#errorCode, message);
+  }
+}
+
+function nextPart(part: ExtensionPart, byte: number): ExtensionPart | undefined {
+  const token = isToken[byte] === 1;
+  switch (part) {
+    case "semicolon":
+    case "closed":
+      return byte === 59 ? "name-start" : undefined;
+    case "name-start":
+      return token ? "name" : undefined;
+    case "name":
+      if (token) return "name";
+      if (byte === 61) return "value-start";
+      return byte === 59 ? "name-start" : undefined;
+    case "value-start":
+      if (byte === 34) return "quoted";
+      return token ? "value" : undefined;
+    case "value":
+      if (token) return "value";
+      return byte === 59 ? "name-start" : undefined;
+    case "quoted":
+      if (byte === 34) return "closed";
+      if (byte === 92) return "escaped";
+      return isFieldValue[byte] === 1 ? "quoted" : undefined;
+    case "escaped":
+      return isFieldValue[byte] === 1 ? "quoted" : undefined;
   }
 }
 

@@ -95,7 +95,7 @@ const golden: [string, string, string[]][] = [
     'consumers:\n  a: { keys: ["${jwt_secret}"] }\n',
     ['/a.yaml:2:15: consumers.a.keys[0]: "${jwt_secret}" stands for nothing and stays as it is'],
   ],
-  ["an empty document", "# nothing\n", ["/a.yaml:1:1: : the document is empty: every request is answered with 404"]],
+  ["an empty document", "# nothing\n", ["/a.yaml:1:1: : the document is empty"]],
   [
     "a tag nobody knows",
     "global: !include x\n",

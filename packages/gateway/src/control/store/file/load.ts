@@ -112,8 +112,10 @@ class Sources {
     for (const path of paths) this.#load(path, options.env);
     const empty = [...this.#trees.values()].every((tree) => tree.value === null);
     if (this.problems.length > 0 || !empty || paths.length === 0) return;
-    const message = "the document is empty: every request is answered with 404";
-    this.#report({ path: [], message, severity: "warning" }, { file: paths[0] ?? "", line: 1, column: 1 });
+    // An editor that truncates before it writes must not take every route away.
+    const message = "the document is empty";
+    const hint = "write `routes: {}` to serve nothing";
+    this.#report({ path: [], message, hint, severity: "error" }, { file: paths[0] ?? "", line: 1, column: 1 });
   }
 
   #load(file: string, env: LoadOptions["env"]): void {
