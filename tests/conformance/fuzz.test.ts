@@ -22,6 +22,7 @@ const refusedByNode: readonly string[] = [
   request("Transfer-Encoding: chunked\r\n\r\n1;a b\r\nx\r\n0\r\n\r\n"),
   request("Transfer-Encoding: chunked\r\n\r\n1;\x80\r\nx\r\n0\r\n\r\n"),
   request("Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 3\r\n\r\n"),
+  request("Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n"),
   request("A: b\r\n c\r\n\r\n"),
   request("A : b\r\n\r\n"),
   request("A: b\nC: d\r\n\r\n"),

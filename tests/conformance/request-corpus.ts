@@ -71,6 +71,8 @@ const codings: readonly string[] = [
   "chun ked",
   "cow",
   "chunked, cow",
+  // OWS by the grammar, yet node and others do not read it as `chunked`.
+  "chunked\t",
 ];
 
 const codingCases: readonly RequestCase[] = [
@@ -100,7 +102,7 @@ const codingCases: readonly RequestCase[] = [
   ),
   taken(
     "white space around the coding is none of it",
-    post("transfer-encoding:  \tchunked \t\r\n", "3\r\nabc\r\n0\r\n\r\n"),
+    post("transfer-encoding:  \tchunked  \r\n", "3\r\nabc\r\n0\r\n\r\n"),
     "POST /p abc",
   ),
   taken(

@@ -27,8 +27,9 @@ const heads: readonly ResponseCase[] = [
   ...["2, 2", "+2", "-2", "0x2", "2 2", "", "2;", "99999999999999999999"].map((length) =>
     refused(`Content-Length: ${JSON.stringify(length)}`, ok(`Content-Length: ${length}\r\n`, "ab")),
   ),
-  ...["gzip, chunked", "chunked, chunked", "identity", "xchunked", "", "chunked;a", "\x0bchunked"].map((coding) =>
-    refused(`Transfer-Encoding: ${JSON.stringify(coding)}`, ok(`Transfer-Encoding: ${coding}\r\n`, "0\r\n\r\n")),
+  ...["gzip, chunked", "chunked, chunked", "identity", "xchunked", "", "chunked;a", "\x0bchunked", "chunked\t"].map(
+    (coding) =>
+      refused(`Transfer-Encoding: ${JSON.stringify(coding)}`, ok(`Transfer-Encoding: ${coding}\r\n`, "0\r\n\r\n")),
   ),
   refused("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
   ...[
