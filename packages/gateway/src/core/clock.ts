@@ -1,3 +1,5 @@
+import perfHooks from "node:perf_hooks";
+
 /** Time and chance, passed in so that tests own them. */
 export interface Clock {
   /** Monotonic milliseconds, the same base for every thread of the process. For durations and deadlines. */
@@ -8,6 +10,9 @@ export interface Clock {
 
 /** Uniform in [0, 1). */
 export type Random = () => number;
+
+// The global `performance` is a getter that looks itself up on every use; a request asks for the time several times.
+const { performance } = perfHooks;
 
 // Each worker thread has its own performance.timeOrigin; hrtime is shared, so limits kept in shared memory agree.
 const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();

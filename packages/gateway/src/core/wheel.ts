@@ -5,27 +5,39 @@
  */
 const slots = 512;
 
-/** One timer; owned by what it guards and re-used for all its deadlines. */
-export class WheelTimer {
+/** One timer; owned by what it guards and re-used for all its deadlines. What is made per exchange extends it instead. */
+export abstract class Timed {
   /** Monotonic milliseconds; meaningful while armed. */
   deadlineMs = 0;
-  next: WheelTimer | undefined;
-  previous: WheelTimer | undefined;
+  next: Timed | undefined;
+  previous: Timed | undefined;
   slot = -1;
-  readonly fire: () => void;
 
-  constructor(fire: () => void) {
-    this.fire = fire;
-  }
+  /** The deadline has come; the timer is disarmed. */
+  abstract fire(): void;
 
   get armed(): boolean {
     return this.slot >= 0;
   }
 }
 
+/** A timer that calls a function. */
+export class WheelTimer extends Timed {
+  readonly #action: () => void;
+
+  constructor(action: () => void) {
+    super();
+    this.#action = action;
+  }
+
+  fire(): void {
+    this.#action();
+  }
+}
+
 export class Wheel {
   readonly tickMs: number;
-  readonly #heads: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(slots).fill(undefined);
+  readonly #heads: (Timed | undefined)[] = new Array<Timed | undefined>(slots).fill(undefined);
   #lastTick: number;
 
   /** `tickMs`: the resolution. `nowMs`: monotonic time at the start. */
@@ -34,7 +46,7 @@ export class Wheel {
     this.#lastTick = Math.floor(nowMs / tickMs);
   }
 
-  arm(timer: WheelTimer, deadlineMs: number): void {
+  arm(timer: Timed, deadlineMs: number): void {
     const tick = Math.max(Math.ceil(deadlineMs / this.tickMs), this.#lastTick + 1);
     const slot = tick & (slots - 1);
     timer.deadlineMs = deadlineMs;
@@ -48,7 +60,7 @@ export class Wheel {
     this.#heads[slot] = timer;
   }
 
-  disarm(timer: WheelTimer): void {
+  disarm(timer: Timed): void {
     if (timer.slot < 0) return;
     if (timer.previous === undefined) this.#heads[timer.slot] = timer.next;
     else timer.previous.next = timer.next;

@@ -1,7 +1,7 @@
 import type { Clock, Random } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Wheel } from "../core/wheel.ts";
-import { WheelTimer } from "../core/wheel.ts";
+import { Timed } from "../core/wheel.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Decision, Failure } from "./forward.ts";
@@ -9,7 +9,7 @@ import { decideRetry } from "./forward.ts";
 import type { ResponseHead } from "./http1/parse-response.ts";
 import type { BodySink } from "./http1/request-body.ts";
 import { fieldLines } from "./http1/write-head.ts";
-import { writeCopy, writeTogether } from "./http1/wire.ts";
+import { writeCopy, writeText, writeTogether } from "./http1/wire.ts";
 import type { AttemptHook } from "./middleware.ts";
 import type { CallEvents } from "./upstream/call.ts";
 import { UpstreamCall } from "./upstream/call.ts";
@@ -35,7 +35,7 @@ export interface ForwardContext {
  * The attempts of one exchange at one service, until a head is there or the last one failed. It does what
  * `decideRetry` decides. After the head it watches the body until the answer is over.
  */
-export class ForwardRun implements CallEvents, Waiter {
+export class ForwardRun extends Timed implements CallEvents, Waiter {
   /** The call whose head was accepted. */
   answered: UpstreamCall | undefined;
   readonly #exchange: Exchange;
@@ -43,8 +43,8 @@ export class ForwardRun implements CallEvents, Waiter {
   readonly #service: Service;
   readonly #hooks: readonly AttemptHook[];
   readonly #context: ForwardContext;
-  readonly #timer: WheelTimer;
-  #onTimer: (() => void) | undefined;
+  /** The timer ends the wait for the instance's 100 Continue instead of the attempt. */
+  #awaitsContinue = false;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #tried: Set<Instance> | undefined;
@@ -59,14 +59,16 @@ export class ForwardRun implements CallEvents, Waiter {
   #extra: { names: string[]; lines: string } | undefined;
   #hookDone: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #settled = false;
+  /** The answer took more than one read. */
+  #streamed = false;
 
   constructor(exchange: Exchange, carrier: Carrier, service: Service, hooks: readonly AttemptHook[], context: ForwardContext) {
+    super();
     this.#exchange = exchange;
     this.#carrier = carrier;
     this.#service = service;
     this.#hooks = hooks;
     this.#context = context;
-    this.#timer = new WheelTimer(() => this.#onTimer?.());
   }
 
   /** Resolves when an instance's head is on the exchange; rejects with the last attempt's GatewayError. */
@@ -103,7 +105,7 @@ export class ForwardRun implements CallEvents, Waiter {
     const head = `${request.method} ${request.path}${request.search} HTTP/1.1\r\n${this.#carrier.requestLines(this.#extra?.names)}${this.#extra?.lines ?? ""}\r\n`;
     const { body } = this.#carrier;
     if (body === undefined) {
-      connection.socket.write(head, "latin1");
+      writeText(connection.socket, head, connection);
       this.#sent(call);
     } else this.#sendWithBody(call, head, body);
   }
@@ -126,7 +128,8 @@ export class ForwardRun implements CallEvents, Waiter {
   onInterim(head: ResponseHead): void {
     if (head.status === 100) {
       if (!this.#carrier.expectsContinue) return;
-      this.#context.wheel.disarm(this.#timer);
+      this.#awaitsContinue = false;
+      this.#context.wheel.disarm(this);
     }
     const statusLine = head.fields.raw.slice(0, head.fieldsStart);
     this.#carrier.interim(statusLine + fieldLines(head.fields, head.fieldsStart, head.hopByHop, head.nominated));
@@ -139,14 +142,15 @@ export class ForwardRun implements CallEvents, Waiter {
       this.onFailure(new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: new Error("101 to a request without Upgrade") }));
       return;
     }
-    if (this.#service.retry.on.some((on) => on === String(head.status)) && this.#canRetryStatus(head.status)) return;
+    if (this.#service.retriesStatus(head.status) && this.#canRetryStatus(head.status)) return;
     exchange.upstreamHeadMs = this.#context.clock.now();
     this.answered = this.#call;
     const { response } = exchange;
     response.status = head.status;
     response.headers = head.fields;
     response.source = "upstream";
-    this.#arm(this.#service.timeouts.idleMs, () => this.#timedOut());
+    if (this.answered?.complete === true) this.#context.wheel.disarm(this);
+    else this.#arm(exchange.upstreamHeadMs, this.#service.timeouts.idleMs);
     this.#hookDone?.resolve();
     this.#resolve();
   }
@@ -163,8 +167,21 @@ export class ForwardRun implements CallEvents, Waiter {
 
   onProgress(): void {
     this.#answerBegan = true;
-    // Reads are frequent: the timer is moved only when the answer streams, and moving is two comparisons.
-    if (this.answered !== undefined) this.#arm(this.#service.timeouts.idleMs, this.#onTimer ?? (() => this.#timedOut()));
+    if (this.answered === undefined) return;
+    this.#streamed = true;
+    this.#arm(this.#context.clock.now(), this.#service.timeouts.idleMs);
+  }
+
+  nowMs(): number {
+    return this.#streamed ? this.#context.clock.now() : this.#exchange.upstreamHeadMs;
+  }
+
+  /** An attempt took too long, or the wait for 100 Continue did. */
+  fire(): void {
+    if (this.#awaitsContinue) {
+      this.#awaitsContinue = false;
+      this.#carrier.interim("HTTP/1.1 100 Continue\r\n");
+    } else this.#timedOut();
   }
 
   /** The instance switched protocols: the attempt is a success, what follows belongs to the tunnel. */
@@ -175,7 +192,7 @@ export class ForwardRun implements CallEvents, Waiter {
 
   /** The answer waits for the client, which is not the instance's fault: its silence does not count meanwhile. */
   pauseIdle(): void {
-    this.#context.wheel.disarm(this.#timer);
+    this.#context.wheel.disarm(this);
   }
 
   #try(): void {
@@ -246,9 +263,8 @@ export class ForwardRun implements CallEvents, Waiter {
     }
     if (body.complete) return;
     if (this.#carrier.expectsContinue && body.bytes === 0) {
-      this.#arm(continueWaitMs, () => {
-        this.#carrier.interim("HTTP/1.1 100 Continue\r\n");
-      });
+      this.#awaitsContinue = true;
+      this.#arm(this.#exchange.upstreamStartMs, continueWaitMs);
     }
     if (more) this.#carrier.resumeBody();
   }
@@ -257,8 +273,10 @@ export class ForwardRun implements CallEvents, Waiter {
   #sent(call: UpstreamCall): void {
     call.requestSent = true;
     if (this.answered !== undefined) return;
-    const { timeouts, retry } = this.#service;
-    this.#arm(retry.perTryMs === undefined ? timeouts.firstByteMs : Math.min(retry.perTryMs, timeouts.firstByteMs), () => this.#timedOut());
+    this.#awaitsContinue = false;
+    // Without a body this is still the moment at which the head was written.
+    const nowMs = this.#carrier.body === undefined ? this.#exchange.upstreamStartMs : this.#context.clock.now();
+    this.#arm(nowMs, this.#service.headTimeoutMs);
   }
 
   #timedOut(): void {
@@ -268,9 +286,8 @@ export class ForwardRun implements CallEvents, Waiter {
     this.onFailure(new GatewayError("HG_UPSTREAM_TIMEOUT", { instance: call.connection.instance.address }));
   }
 
-  #arm(ms: number, onTimer: () => void): void {
-    this.#onTimer = onTimer;
-    this.#context.wheel.arm(this.#timer, this.#context.clock.now() + ms);
+  #arm(nowMs: number, ms: number): void {
+    this.#context.wheel.arm(this, nowMs + ms);
   }
 
   #canRetryStatus(status: number): boolean {
@@ -325,15 +342,14 @@ export class ForwardRun implements CallEvents, Waiter {
 
   /** Books the end of the current attempt, once. */
   #endAttempt(outcome: Outcome): void {
-    this.#context.wheel.disarm(this.#timer);
+    this.#context.wheel.disarm(this);
     const instance = this.#instance;
     if (instance === undefined) return;
     this.#instance = undefined;
     instance.active--;
     instance.count(outcome);
-    if (this.#exchange.upstreamHeadMs > 0) {
-      this.#service.duration.observe((this.#context.clock.now() - this.#exchange.upstreamStartMs) / 1000);
-    }
+    const { upstreamHeadMs, upstreamStartMs } = this.#exchange;
+    if (this.answered !== undefined) this.#service.duration.observe((upstreamHeadMs - upstreamStartMs) / 1000);
     if (outcome !== "success") {
       (this.#tried ??= new Set()).add(instance);
       this.#carrier.body?.detach();

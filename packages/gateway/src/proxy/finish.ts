@@ -4,16 +4,14 @@ import type { CounterHandle, HistogramHandle, Metrics } from "../telemetry/metri
 import type { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
 
-/** The series of one route. */
+/** The series of one route: few, so a look through a list beats making and hashing a key for a map. */
 export interface RouteSeries {
-  /** By service, method and status. */
-  readonly requests: Map<string, CounterHandle>;
-  /** By service. */
-  readonly durations: Map<string, HistogramHandle>;
+  readonly requests: { readonly service: string; readonly method: string; readonly status: number; readonly counter: CounterHandle }[];
+  readonly durations: { readonly service: string; readonly histogram: HistogramHandle }[];
 }
 
 function newSeries(): RouteSeries {
-  return { requests: new Map(), durations: new Map() };
+  return { requests: [], durations: [] };
 }
 
 /** Counts an exchange that is over. Label sets are bounded: configured names, known methods, statuses. */
@@ -31,29 +29,31 @@ export class Finisher {
   count(exchange: Exchange, route: Route | undefined, nowMs: number): void {
     exchange.finishedMs = nowMs;
     const series = route === undefined ? this.#unmatched : (route.series ??= newSeries());
-    const { routeName, serviceName, request } = exchange;
-    const { status } = exchange.response;
-    const key = `${serviceName} ${request.method} ${status}`;
-    let requests = series.requests.get(key);
-    if (requests === undefined) {
-      const labels = { route: routeName, service: serviceName, method: request.method, status: String(status) };
-      requests = this.#metrics.counter("requests_total", labels);
-      series.requests.set(key, requests);
-    }
-    requests.add(1);
-    let duration = series.durations.get(serviceName);
-    if (duration === undefined) {
-      duration = this.#metrics.histogram("request_duration_seconds", { route: routeName, service: serviceName });
-      series.durations.set(serviceName, duration);
-    }
+    this.#requests(series, exchange).add(1);
     const totalMs = nowMs - exchange.startedMs;
-    duration.observe(totalMs / 1000);
+    this.#duration(series, exchange).observe(totalMs / 1000);
     // Our own share of the time to the head: waiting for the instance and streaming the body are not ours.
     if (exchange.upstreamHeadMs > 0) {
       const waitedMs = exchange.upstreamHeadMs - exchange.upstreamStartMs;
       const streamedMs = nowMs - exchange.upstreamHeadMs;
       this.#overhead.observe(Math.max(0, totalMs - waitedMs - streamedMs) / 1000);
     } else if (exchange.attempts === 0) this.#overhead.observe(totalMs / 1000);
+  }
+
+  #requests(series: RouteSeries, { routeName, serviceName: service, request: { method }, response: { status } }: Exchange): CounterHandle {
+    for (const entry of series.requests) {
+      if (entry.status === status && entry.method === method && entry.service === service) return entry.counter;
+    }
+    const counter = this.#metrics.counter("requests_total", { route: routeName, service, method, status: String(status) });
+    series.requests.push({ service, method, status, counter });
+    return counter;
+  }
+
+  #duration(series: RouteSeries, { routeName, serviceName: service }: Exchange): HistogramHandle {
+    for (const entry of series.durations) if (entry.service === service) return entry.histogram;
+    const histogram = this.#metrics.histogram("request_duration_seconds", { route: routeName, service });
+    series.durations.push({ service, histogram });
+    return histogram;
   }
 
   /** Counts a request that was refused before it became an exchange. */

@@ -13,7 +13,7 @@ import { parseRequestHead } from "./parse-head.ts";
 import type { ServerContext } from "./server-context.ts";
 import { ServerExchange } from "./server-exchange.ts";
 import { Tunnel } from "./tunnel.ts";
-import { adopt } from "./wire.ts";
+import { adopt, queuedBytes } from "./wire.ts";
 import type { WireEvents } from "./wire.ts";
 
 /** Most bytes of pipelined requests held while one is answered; then the client has to wait. */
@@ -26,7 +26,7 @@ const halfClosedMs = 500;
 const tunnelIdleMs = 3_600_000;
 
 /** What the connection is doing; each has its own meaning of bytes, of an end, and of the timer. */
-type Phase = "head" | "exchange" | "discard" | "linger" | "tunnel" | "closed";
+type Phase = "head" | "exchange" | "discard" | "clogged" | "linger" | "tunnel" | "closed";
 
 /** One client connection: reads requests one after the other and gives each to the chain; answers go out in order. */
 export class ClientConnection implements WireEvents {
@@ -35,6 +35,8 @@ export class ClientConnection implements WireEvents {
   readonly ownLines: string;
   /** The connection ends with the exchange under way. */
   closeAfter = false;
+  /** The kernel has not taken all that was written: no further request is begun, or answers would pile up here. */
+  clogged = false;
   readonly #server: ServerContext;
   readonly #peer: Client;
   readonly #trusted: boolean;
@@ -46,6 +48,7 @@ export class ClientConnection implements WireEvents {
   #ended = false;
   #tunnel: Tunnel | undefined;
   #writtenBytes = 0;
+  #queued = 0;
   readonly #timer = new WheelTimer(() => {
     this.#onTimer();
   });
@@ -90,7 +93,9 @@ export class ClientConnection implements WireEvents {
   }
 
   onDrain(): void {
+    this.clogged = false;
     if (this.#tunnel !== undefined) this.#tunnel.clientDrained();
+    else if (this.#phase === "clogged") this.#next(this.#server.clock.now());
     else this.#current?.drained();
   }
 
@@ -139,7 +144,7 @@ export class ClientConnection implements WireEvents {
       body.discard();
       this.armIdle();
       this.resume();
-    } else this.#next();
+    } else this.#next(done.exchange.finishedMs);
   }
   #discarding: ServerExchange | undefined;
 
@@ -170,6 +175,8 @@ export class ClientConnection implements WireEvents {
       case "exchange":
       case "discard":
         return this.#readBody(buffer, 0, length);
+      case "clogged":
+        return this.#hold(buffer, 0, length);
       case "tunnel":
         return this.#tunnel?.fromClient(buffer, length) ?? false;
       case "linger":
@@ -245,7 +252,7 @@ export class ClientConnection implements WireEvents {
     if (fed === undefined) return true;
     const held = fed.end >= to || this.#hold(buffer, fed.end, to);
     if (this.#phase === "discard") {
-      if (body.complete) this.#next();
+      if (body.complete) this.#next(this.#server.clock.now());
       else this.armIdle();
     } else if (this.#phase === "exchange" && !current.blocked) {
       if (body.complete) this.disarm();
@@ -261,14 +268,20 @@ export class ClientConnection implements WireEvents {
   }
 
   /** Waits for the next request, or begins it where its bytes are here already. */
-  #next(): void {
+  #next(nowMs: number): void {
     this.#phase = "head";
     this.#discarding = undefined;
     if (this.closeAfter) {
       this.#linger();
       return;
     }
-    this.#arm(this.#server.timeouts.keepAliveMs);
+    if (this.clogged) {
+      this.#phase = "clogged";
+      this.#queued = queuedBytes(this.socket);
+      this.armIdle();
+      return;
+    }
+    this.#server.wheel.arm(this.#timer, nowMs + this.#server.timeouts.keepAliveMs);
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;
@@ -303,7 +316,7 @@ export class ClientConnection implements WireEvents {
     const connection = this.closesAfter() ? "connection: close\r\n" : "";
     this.socket.write(`HTTP/1.1 204 No Content\r\n${connection}\r\n`, "latin1");
     if (from < to) this.#hold(buffer, from, to);
-    this.#next();
+    this.#next(this.#server.clock.now());
   }
 
   #refuse(error: unknown): void {
@@ -324,6 +337,13 @@ export class ClientConnection implements WireEvents {
       case "exchange":
         if (this.#current !== undefined) this.#exchangeTimer(this.#current);
         return;
+      case "clogged": {
+        const queued = queuedBytes(this.socket);
+        if (queued < this.#queued) this.armIdle();
+        else this.socket.destroy();
+        this.#queued = queued;
+        return;
+      }
       default:
         this.socket.destroy();
     }

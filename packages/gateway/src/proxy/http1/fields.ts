@@ -57,7 +57,12 @@ export class Fields {
   }
 
   has(name: string): boolean {
-    return this.get(name) !== undefined;
+    const lower = name.toLowerCase();
+    if (this.indexOf(lower, 0) >= 0) return true;
+    const { added } = this;
+    if (added === undefined) return false;
+    for (let i = 0; i < added.length; i += 2) if (added[i]?.toLowerCase() === lower) return true;
+    return false;
   }
 
   /** Replaces every field of that name by one. Throws a TypeError on a name or value that is not valid in HTTP. */

@@ -58,11 +58,7 @@ function trustedLines(head: RequestHead, request: ExchangeRequest, client: Clien
 
 function upgradeOf(head: RequestHead): string {
   const { raw, offsets } = head.fields;
-  for (const at of head.hopByHop) {
-    const start = offsets[at] ?? -1;
-    if (start >= 0 && raw.slice(start, offsets[at + 1]).toLowerCase() === "upgrade") return raw.slice(offsets[at + 2], offsets[at + 3]);
-  }
-  return "";
+  return raw.slice(offsets[head.upgradeAt + 2], offsets[head.upgradeAt + 3]);
 }
 
 /**

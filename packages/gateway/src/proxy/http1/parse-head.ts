@@ -4,39 +4,51 @@ import { Fields } from "./fields.ts";
 import type { ConnectionOptions, HeadLimits } from "./grammar.ts";
 import { HeadError, equalsLower, isHost, isTarget, isToken, parseLength, readConnection, walkFields } from "./grammar.ts";
 
-/** A request's head, checked. */
-export interface RequestHead {
+/** A request's head, checked. Filled in one pass over its fields. */
+export class RequestHead implements ConnectionOptions {
   readonly method: string;
   /** In origin form, or `*` for `OPTIONS *`. */
-  readonly target: string;
+  target: string;
   /** 0 or 1. */
   readonly minorVersion: number;
   readonly fields: Fields;
   /** Lower case, without port; of the target where that is in absolute form. Empty only for HTTP/1.0 without Host. */
-  readonly host: string;
-  readonly framing: BodyFraming;
-  /** -1 where none is declared. */
-  readonly contentLength: number;
-  /** Whether the client allows another request on this connection. */
-  readonly keepAlive: boolean;
-  /** Whether a protocol change is asked for (`Connection: upgrade` with an `Upgrade` field). */
-  readonly upgrade: boolean;
-  readonly expectContinue: boolean;
-  /** Offsets (into `fields.offsets`) of fields that are not forwarded: hop-by-hop ones, framing, expectations. */
-  readonly hopByHop: number[];
-  /** Offsets of X-Forwarded-* and Forwarded, which are believed only from trusted proxies. */
-  readonly forwarding: number[] | undefined;
-  /** Names that `Connection` nominated, lower case. */
-  readonly nominated: string[] | undefined;
+  host = "";
   /** The Host field (or the target's authority) as it was sent. */
-  readonly hostText: string;
+  hostText = "";
+  framing: BodyFraming = "none";
+  /** -1 where none is declared. */
+  contentLength = -1;
+  /** Whether the client allows another request on this connection. */
+  keepAlive = false;
+  close = false;
+  /** Whether a protocol change is asked for (`Connection: upgrade` with an `Upgrade` field). */
+  upgrade = false;
+  expectContinue = false;
+  /** Offsets (into `fields.offsets`) of fields that are not forwarded: hop-by-hop ones, framing. Ascending. */
+  readonly hopByHop: number[] = [];
+  /** Offsets of X-Forwarded-* and Forwarded, which are believed only from trusted proxies. */
+  forwarding: number[] | undefined = undefined;
+  /** Names that `Connection` nominated, lower case. */
+  nominated: string[] | undefined = undefined;
   /** Offset of the first field line in `fields.raw`. */
   readonly fieldsStart: number;
   /** Offset behind the head. */
   readonly end: number;
+  hostAt = -1;
+  upgradeAt = -1;
+
+  constructor(method: string, target: string, minorVersion: number, fields: Fields, fieldsStart: number, end: number) {
+    this.method = method;
+    this.target = target;
+    this.minorVersion = minorVersion;
+    this.fields = fields;
+    this.fieldsStart = fieldsStart;
+    this.end = end;
+  }
 }
 
-const methods = new Set(METHODS);
+const methods = new Map(METHODS.map((method) => [method, method]));
 
 /**
  * Parses a request head at `offset` of latin1 text. Returns undefined where the head is not complete; throws HeadError.
@@ -52,7 +64,7 @@ export function parseRequestHead(text: string, limits: HeadLimits, offset = 0): 
   }
   const methodEnd = endOfMethod(text, at);
   if (methodEnd < 0) return tooLongOr(text, offset, limits);
-  const method = text.slice(at, methodEnd);
+  const method = methodOf(text, at, methodEnd);
   const targetStart = methodEnd + 1;
   const targetEnd = endOfTarget(text, targetStart, limits);
   if (targetEnd < 0) return tooLongOr(text, offset, limits);
@@ -61,13 +73,14 @@ export function parseRequestHead(text: string, limits: HeadLimits, offset = 0): 
     return tooLongOr(text, offset, limits);
   }
   const minorVersion = parseVersion(text, targetEnd + 1);
-  if (!methods.has(method)) throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "an unknown method");
-  if (method === "CONNECT") throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "CONNECT is not supported");
   const offsets: number[] = [];
   const end = walkFields(text, targetEnd + 11, offsets, limits.headers);
   if (end < 0) return tooLongOr(text, offset, limits);
   if (end - offset > limits.headBytes) throw tooLong(limits);
-  return readFields(text, method, text.slice(targetStart, targetEnd), minorVersion, offsets, end, at, targetEnd + 11 - at);
+  const raw = at === 0 && end === text.length ? text : text.slice(at, end);
+  if (at !== 0) for (let i = 0; i < offsets.length; i++) offsets[i] = (offsets[i] as number) - at; // i is inside
+  const target = text.slice(targetStart, targetEnd);
+  return readFields(new RequestHead(method, target, minorVersion, new Fields(raw, offsets), targetEnd + 11 - at, end));
 }
 
 function tooLongOr(text: string, offset: number, limits: HeadLimits): undefined {
@@ -77,6 +90,16 @@ function tooLongOr(text: string, offset: number, limits: HeadLimits): undefined 
 
 function tooLong(limits: HeadLimits): HeadError {
   return new HeadError("HG_HEADERS_TOO_LARGE", `the request head is over ${limits.headBytes} bytes`);
+}
+
+/** The method as one of the strings we already have: slicing and hashing one out of each request would cost more. */
+function methodOf(text: string, start: number, end: number): string {
+  if (text.startsWith("GET", start) && end - start === 3) return "GET";
+  if (text.startsWith("POST", start) && end - start === 4) return "POST";
+  const method = methods.get(text.slice(start, end));
+  if (method === undefined) throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "an unknown method");
+  if (method === "CONNECT") throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "CONNECT is not supported");
+  return method;
 }
 
 function endOfMethod(text: string, start: number): number {
@@ -125,137 +148,120 @@ function parseVersion(text: string, start: number): number {
   return minor;
 }
 
-/** What the known fields say, gathered in one pass over the offsets. */
-interface Known extends ConnectionOptions {
-  hostAt: number;
-  contentLength: number;
-  chunked: boolean;
-  upgradeField: boolean;
-  expectContinue: boolean;
-  hopByHop: number[];
-  forwarding: number[] | undefined;
+function readFields(head: RequestHead): RequestHead {
+  const { raw, offsets } = head.fields;
+  const { minorVersion } = head;
+  let chunked = false;
+  for (let i = 0; i < offsets.length; i += 4) if (readField(raw, offsets, i, head)) chunked = true;
+  if (chunked) {
+    if (head.contentLength >= 0) throw new HeadError("HG_BAD_REQUEST", "both Content-Length and Transfer-Encoding");
+    if (minorVersion === 0) throw new HeadError("HG_BAD_REQUEST", "Transfer-Encoding in an HTTP/1.0 request");
+    head.framing = "chunked";
+  } else if (head.contentLength > 0) head.framing = "length";
+  const authority = splitTarget(head);
+  head.hostText = head.hostAt < 0 ? (authority ?? "") : raw.slice(offsets[head.hostAt + 2], offsets[head.hostAt + 3]);
+  head.host = readHost(head.hostText, head.hostAt >= 0, authority, minorVersion);
+  head.keepAlive = !head.close && (minorVersion === 1 || head.keepAlive);
+  head.upgrade &&= head.upgradeAt >= 0 && minorVersion === 1;
+  head.expectContinue &&= minorVersion === 1;
+  return head;
 }
 
-function readFields(
-  text: string, method: string, target: string, minorVersion: number, offsets: number[], end: number, start: number,
-  fieldsStart: number,
-): RequestHead {
-  const known: Known = {
-    hostAt: -1, contentLength: -1, chunked: false, upgradeField: false, expectContinue: false,
-    hopByHop: [], forwarding: undefined, close: false, keepAlive: false, upgrade: false, nominated: undefined,
-  };
-  for (let i = 0; i < offsets.length; i += 4) readField(text, offsets, i, known);
-  if (known.chunked && known.contentLength >= 0) {
-    throw new HeadError("HG_BAD_REQUEST", "both Content-Length and Transfer-Encoding");
-  }
-  if (known.chunked && minorVersion === 0) throw new HeadError("HG_BAD_REQUEST", "Transfer-Encoding in an HTTP/1.0 request");
-  const { path, authority } = splitTarget(method, target);
-  const hostText = known.hostAt < 0 ? (authority ?? "") : text.slice(offsets[known.hostAt + 2], offsets[known.hostAt + 3]);
-  const host = readHost(hostText, known.hostAt >= 0, authority, minorVersion);
-  const framing = known.chunked ? "chunked" : known.contentLength > 0 ? "length" : "none";
-  return {
-    method, target: path, minorVersion, host, framing,
-    fields: new Fields(start === 0 && end === text.length ? text : text.slice(start, end), rebase(offsets, start)),
-    contentLength: known.contentLength,
-    keepAlive: minorVersion === 1 ? !known.close : known.keepAlive && !known.close,
-    upgrade: known.upgrade && known.upgradeField && minorVersion === 1,
-    expectContinue: known.expectContinue && minorVersion === 1,
-    hopByHop: known.hopByHop, forwarding: known.forwarding, nominated: known.nominated,
-    hostText, fieldsStart, end,
-  };
-}
-
-function rebase(offsets: number[], start: number): number[] {
-  if (start !== 0) for (let i = 0; i < offsets.length; i++) offsets[i] = (offsets[i] as number) - start; // inside bounds
-  return offsets;
-}
-
-function readField(text: string, offsets: number[], i: number, known: Known): void {
+/** Notes what a known field says; returns whether it is `Transfer-Encoding: chunked`. */
+function readField(text: string, offsets: number[], i: number, known: RequestHead): boolean {
   const start = offsets[i] as number; // four offsets a field, always present
   const end = offsets[i + 1] as number;
   // Length first: most fields are none of these and cost one switch.
   switch (end - start) {
     case 2:
       if (equalsLower(text, start, end, "te")) known.hopByHop.push(i);
-      return;
+      return false;
     case 4:
-      if (!equalsLower(text, start, end, "host")) return;
+      if (!equalsLower(text, start, end, "host")) return false;
       if (known.hostAt >= 0) throw new HeadError("HG_BAD_REQUEST", "more than one Host");
       known.hostAt = i;
-      return;
+      return false;
     case 6:
       if (equalsLower(text, start, end, "expect")) readExpect(text, offsets, i, known);
-      return;
+      return false;
     case 7:
-      if (!equalsLower(text, start, end, "upgrade")) return;
-      known.upgradeField = true;
+      if (!equalsLower(text, start, end, "upgrade")) return false;
+      known.upgradeAt = i;
       known.hopByHop.push(i);
-      return;
+      return false;
     case 9:
       if (equalsLower(text, start, end, "forwarded")) (known.forwarding ??= []).push(i);
-      return;
+      return false;
     case 10:
       if (equalsLower(text, start, end, "connection")) {
         readConnection(text.slice(offsets[i + 2], offsets[i + 3]), known);
         known.hopByHop.push(i);
       } else if (equalsLower(text, start, end, "keep-alive")) known.hopByHop.push(i);
-      return;
+      return false;
     case 14:
       if (equalsLower(text, start, end, "content-length")) readContentLength(text, offsets, i, known);
-      return;
+      return false;
     case 15:
       if (equalsLower(text, start, end, "x-forwarded-for")) (known.forwarding ??= []).push(i);
-      return;
+      return false;
     case 16:
       if (equalsLower(text, start, end, "proxy-connection")) known.hopByHop.push(i);
       else if (equalsLower(text, start, end, "x-forwarded-host") || equalsLower(text, start, end, "x-forwarded-port")) {
         (known.forwarding ??= []).push(i);
       }
-      return;
+      return false;
     case 17:
-      if (equalsLower(text, start, end, "transfer-encoding")) readTransferEncoding(text, offsets, i, known);
-      else if (equalsLower(text, start, end, "x-forwarded-proto")) (known.forwarding ??= []).push(i);
-      return;
+      if (equalsLower(text, start, end, "transfer-encoding")) return readTransferEncoding(text, offsets, i, known);
+      if (equalsLower(text, start, end, "x-forwarded-proto")) (known.forwarding ??= []).push(i);
+      return false;
     case 19:
       // RFC 9110 §11.7.2: for the next proxy, which is this one.
       if (equalsLower(text, start, end, "proxy-authorization")) known.hopByHop.push(i);
-      return;
+      return false;
     default:
+      return false;
   }
 }
 
-function readExpect(text: string, offsets: number[], i: number, known: Known): void {
+function readExpect(text: string, offsets: number[], i: number, known: RequestHead): void {
   if (!equalsLower(text, offsets[i + 2] as number, offsets[i + 3] as number, "100-continue")) { // offsets are in fours
     throw new HeadError("HG_EXPECTATION_FAILED", "the only expectation is 100-continue");
   }
   known.expectContinue = true;
 }
 
-function readContentLength(text: string, offsets: number[], i: number, known: Known): void {
+function readContentLength(text: string, offsets: number[], i: number, known: RequestHead): void {
   if (known.contentLength >= 0) throw new HeadError("HG_BAD_REQUEST", "more than one Content-Length");
   known.contentLength = parseLength(text, offsets[i + 2] as number, offsets[i + 3] as number); // offsets are in fours
   if (known.contentLength < 0) throw new HeadError("HG_BAD_REQUEST", "Content-Length is not a plain number");
 }
 
-function readTransferEncoding(text: string, offsets: number[], i: number, known: Known): void {
-  // RFC 9112 §6.1: anything but exactly `chunked`, once, is where two parsers disagree on where a body ends.
-  if (known.chunked || !equalsLower(text, offsets[i + 2] as number, offsets[i + 3] as number, "chunked")) {
+function readTransferEncoding(text: string, offsets: number[], i: number, known: RequestHead): true {
+  const end = offsets[i + 3] as number; // offsets are in fours
+  // RFC 9112 §6.1: anything but exactly `chunked`, once, is where two parsers disagree on where a body ends; a tab
+  // behind it is such a place.
+  const exact = equalsLower(text, offsets[i + 2] as number, end, "chunked") && text.charCodeAt(end) !== 9; // as above
+  if (!exact || known.hopByHop.some((at) => isTransferEncoding(text, offsets, at))) {
     throw new HeadError("HG_BAD_REQUEST", "a Transfer-Encoding other than chunked");
   }
-  known.chunked = true;
   known.hopByHop.push(i);
+  return true;
 }
 
-/** RFC 9112 §3.2: origin form, absolute form, or `*` for OPTIONS. */
-function splitTarget(method: string, target: string): { path: string; authority: string | undefined } {
-  if (target.charCodeAt(0) === 47) return { path: target, authority: undefined };
-  if (target === "*" && method === "OPTIONS") return { path: target, authority: undefined };
+function isTransferEncoding(text: string, offsets: number[], at: number): boolean {
+  return equalsLower(text, offsets[at] as number, offsets[at + 1] as number, "transfer-encoding"); // offsets are in fours
+}
+
+/** RFC 9112 §3.2: origin form, absolute form, or `*` for OPTIONS. Returns the authority of an absolute one. */
+function splitTarget(head: RequestHead): string | undefined {
+  const { target } = head;
+  if (target.charCodeAt(0) === 47 || (target === "*" && head.method === "OPTIONS")) return undefined;
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute === null) throw new HeadError("HG_BAD_REQUEST", "the request target is neither a path nor an http URL");
   const [, authority = "", rest = ""] = absolute;
   if (authority === "") throw new HeadError("HG_BAD_REQUEST", "the request target has no host");
-  const path = rest.startsWith("/") ? rest : `/${rest}`;
-  return { path, authority };
+  head.target = rest.startsWith("/") ? rest : `/${rest}`;
+  return authority;
 }
 
 function readHost(value: string, present: boolean, authority: string | undefined, minorVersion: number): string {
@@ -263,12 +269,24 @@ function readHost(value: string, present: boolean, authority: string | undefined
     if (minorVersion === 1) throw new HeadError("HG_BAD_REQUEST", "no Host");
     return value === "" ? "" : hostName(value);
   }
-  const host = hostName(value);
+  const host = knownHost(value);
   // RFC 9112 §3.2.2 lets the target win; a difference is used to reach one host's routes with another's checks.
   if (authority !== undefined && authority.toLowerCase() !== value.toLowerCase()) {
     throw new HeadError("HG_BAD_REQUEST", "the request target and Host name different hosts");
   }
   return host;
+}
+
+let lastHostText = "";
+let lastHost = "";
+
+/** Most requests of a connection, and many of a thread, name the same host: its check is not repeated. */
+function knownHost(value: string): string {
+  if (value !== lastHostText || value === "") {
+    lastHost = hostName(value);
+    lastHostText = value;
+  }
+  return lastHost;
 }
 
 /** Checks `host[:port]` and returns the host in lower case, brackets of IPv6 kept, one trailing dot removed. */

@@ -41,9 +41,6 @@ function broken(message: string): HeadError {
 }
 
 function parse(text: string, method: string, limits: HeadLimits): ResponseHead | undefined {
-  const incomplete = (): undefined => {
-    if (text.length > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
-  };
   if (!text.startsWith("HTTP/1.")) {
     if ("HTTP/1.".startsWith(text.slice(0, 7))) return undefined;
     throw broken("the answer does not start with HTTP/1.x");
@@ -57,14 +54,19 @@ function parse(text: string, method: string, limits: HeadLimits): ResponseHead |
   let at = 12;
   // RFC 9112 §4: SP before the reason; servers that leave out an empty reason often leave out the SP too.
   if (text.charCodeAt(at) === 32) while (at < text.length && isFieldValue[text.charCodeAt(at)] === 1) at++;
-  if (at + 1 >= text.length) return incomplete();
+  if (at + 1 >= text.length) return incomplete(text, limits);
   if (text.charCodeAt(at) !== 13 || text.charCodeAt(at + 1) !== 10) throw broken("the status line is not valid");
   const offsets: number[] = [];
   const fieldsStart = at + 2;
   const end = walkFields(text, fieldsStart, offsets, limits.headers);
-  if (end < 0) return incomplete();
+  if (end < 0) return incomplete(text, limits);
   if (end > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
   return readFields(text, method, status, minorVersion, offsets, fieldsStart, end);
+}
+
+function incomplete(text: string, limits: HeadLimits): undefined {
+  if (text.length > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
+  return undefined;
 }
 
 interface Known extends ConnectionOptions {
@@ -131,7 +133,8 @@ function readField(text: string, offsets: number[], i: number, known: Known): vo
       return;
     case 17:
       if (!equalsLower(text, start, end, "transfer-encoding")) return;
-      if (known.chunked || !equalsLower(text, valueStart, valueEnd, "chunked")) {
+      // A tab behind it counts as another value: that is how node's parser reads it.
+      if (known.chunked || !equalsLower(text, valueStart, valueEnd, "chunked") || text.charCodeAt(valueEnd) === 9) {
         throw broken("a Transfer-Encoding other than chunked");
       }
       known.chunked = true;

@@ -14,7 +14,7 @@ import type { RequestHead } from "./parse-head.ts";
 import type { BodySink } from "./request-body.ts";
 import { RequestBody } from "./request-body.ts";
 import type { ServerContext } from "./server-context.ts";
-import { queuedBytes, writeCopy, writeTogether } from "./wire.ts";
+import { queuedBytes, writeCopy, writeText, writeTogether } from "./wire.ts";
 
 /** A body whose rest is at most this is read and thrown away so that the connection can go on; else it is closed. */
 const discardBytesMax = 256 * 1024;
@@ -164,6 +164,7 @@ export class ServerExchange implements Carrier, BodySink {
     const flowing = writeCopy(socket, buffer, from, to);
     if (!flowing && !this.#blocked) {
       this.#blocked = true;
+      this.#connection.clogged = true;
       this.#queued = queuedBytes(socket);
       this.run?.pauseIdle();
       this.#connection.armIdle();
@@ -219,7 +220,7 @@ export class ServerExchange implements Carrier, BodySink {
     if (head.framing === "close" || (head.framing === "chunked" && this.dechunk)) this.#connection.closeAfter = true;
     const text = upstreamHead(this.exchange, head, chunked, this.#connectionLine());
     this.answerBegan = true;
-    this.#connection.socket.write(text + call.takeEarlyText(), "latin1");
+    this.#send(text + call.takeEarlyText(), undefined);
     call.attach(this);
   }
 
@@ -228,10 +229,15 @@ export class ServerExchange implements Carrier, BodySink {
     const { exchange } = this;
     const answer = gatewayAnswer(exchange, this.#connectionLine(), this.#server.clock.wall());
     this.answerBegan = true;
-    if (answer.body === undefined) this.#connection.socket.write(answer.head, "latin1");
-    else writeTogether(this.#connection.socket, answer.head, answer.body);
+    this.#send(answer.head, answer.body);
     exchange.responseBytes = answer.body?.length ?? 0;
     this.#end();
+  }
+
+  #send(text: string, body: Uint8Array | undefined): void {
+    const { socket } = this.#connection;
+    const flowing = body === undefined ? writeText(socket, text, this.#connection) : writeTogether(socket, text, body);
+    if (!flowing) this.#connection.clogged = true;
   }
 
   #connectionLine(): string {

@@ -25,7 +25,39 @@ export interface WireEvents {
 interface StreamHandle {
   useUserBuffer?: unknown;
   writeQueueSize?: number;
+  writeLatin1String?: (request: WriteRequest, text: string) => number;
 }
+
+/** What libuv fills in when a write could not be taken at once. */
+interface WriteRequest {
+  oncomplete?: (status: number) => void;
+  handle?: unknown;
+}
+
+/** Node's own write requests, for writing past the stream machinery of net.Socket. */
+interface StreamBinding {
+  readonly WriteWrap: new () => WriteRequest;
+  readonly streamBaseState: Int32Array;
+  readonly kLastWriteWasAsync: number;
+}
+
+function streamBinding(): StreamBinding | undefined {
+  // Not in the types, and gone some day: then writes go through net.Socket, at some microseconds more.
+  const binding = (process as unknown as { binding?: (name: string) => Partial<StreamBinding> }).binding;
+  try {
+    const found = binding?.("stream_wrap");
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = found ?? {};
+    return WriteWrap === undefined || streamBaseState === undefined || kLastWriteWasAsync === undefined
+      ? undefined
+      : { WriteWrap, streamBaseState, kLastWriteWasAsync };
+  } catch {
+    return undefined;
+  }
+}
+
+const direct = streamBinding();
+// A write that the kernel takes at once leaves its request untouched, so one request serves them all.
+let spareRequest = direct === undefined ? undefined : new direct.WriteWrap();
 
 function handleOf(socket: net.Socket): StreamHandle | null | undefined {
   // `_handle` is not in the types. Only this file touches it, and does without where it is missing.
@@ -101,6 +133,35 @@ export function writeCopy(socket: net.Socket, buffer: Buffer, from: number, to: 
   const flowing = socket.write(copy.subarray(0, length));
   if (socket.writableLength === 0 && spare.length < spareMax) spare.push(copy);
   return flowing;
+}
+
+/**
+ * Writes a small message of latin1 text, nearly always in one system call and with nothing left to do after it: the
+ * stream machinery of net.Socket would cost as much again as building the message. `onDrain` comes after a write that
+ * returned false.
+ */
+export function writeText(socket: net.Socket, text: string, events: WireEvents): boolean {
+  const handle = handleOf(socket);
+  if (
+    direct === undefined || spareRequest === undefined || handle?.writeLatin1String === undefined ||
+    socket.writableLength > 0 || socket.connecting || !socket.writable
+  ) {
+    return socket.write(text, "latin1");
+  }
+  const request = spareRequest;
+  const error = handle.writeLatin1String(request, text);
+  if (error !== 0) {
+    socket.destroy(new Error(`write failed (${error})`));
+    return false;
+  }
+  if (direct.streamBaseState[direct.kLastWriteWasAsync] === 0) return true;
+  spareRequest = new direct.WriteWrap();
+  request.handle = handle;
+  request.oncomplete = (status) => {
+    if (status < 0) socket.destroy(new Error(`write failed (${status})`));
+    else events.onDrain();
+  };
+  return false;
 }
 
 /** Writes a head and body bytes that follow it as one write. `body` must not change afterwards. */

@@ -77,5 +77,6 @@ function lineStart(raw: string, offsets: readonly number[], i: number, fieldsSta
 
 function lineEnd(raw: string, offsets: readonly number[], i: number): number {
   // Behind the value comes at most blank space, then CRLF.
-  return raw.indexOf("\n", offsets[i + 3]) + 1;
+  const valueEnd = offsets[i + 3] as number; // four offsets a field
+  return raw.charCodeAt(valueEnd) === 13 ? valueEnd + 2 : raw.indexOf("\n", valueEnd) + 1;
 }

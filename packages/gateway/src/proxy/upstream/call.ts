@@ -27,6 +27,8 @@ export interface CallEvents {
   onDrain(): void;
   /** Any byte of the answer came. */
   onProgress(): void;
+  /** About the present, monotonic. */
+  nowMs(): number;
 }
 
 /**
@@ -45,6 +47,8 @@ export class UpstreamCall implements ConnectionUser {
   readonly #method: string;
   readonly #dechunk: boolean;
   readonly #events: CallEvents;
+  /** The bytes being read came with the head and are small: they are kept as text. */
+  #collecting = false;
   #held = "";
   #remaining = 0;
   #decoder: ChunkedDecoder | undefined;
@@ -101,7 +105,7 @@ export class UpstreamCall implements ConnectionUser {
   abort(): void {
     if (this.#over) return;
     this.#over = true;
-    this.connection.release(this.complete && this.#reusable, this.head?.keepAliveMs ?? -1);
+    this.connection.release(this.complete && this.#reusable, this.head?.keepAliveMs ?? -1, this.#events.nowMs());
   }
 
   /** Leaves the socket to a tunnel. What came behind the head is returned. */
@@ -190,41 +194,32 @@ export class UpstreamCall implements ConnectionUser {
 
   /** The body bytes that came in the same read as the head's end. */
   #readEarly(buffer: Buffer, from: number, to: number): boolean {
-    if (to - from > textBytesMax) return this.#readBody(buffer, from, to);
-    const asText: BodySink = {
-      write: (source, start, end) => {
-        this.#earlyText += source.latin1Slice(start, end);
-        return true;
-      },
-      end() {},
-    };
-    this.#sink = asText;
+    this.#collecting = to - from <= textBytesMax;
     const more = this.#readBody(buffer, from, to);
-    this.#sink = undefined;
+    this.#collecting = false;
     return more;
   }
 
   /** Reads body bytes; returns whether to go on reading. */
   #readBody(buffer: Buffer, from: number, to: number): boolean {
     let flowing = true;
-    const pass = (start: number, end: number): void => {
-      if (!this.#pass(buffer, start, end)) flowing = false;
-    };
     let end = to;
     switch (this.head?.framing) {
       case "length":
         end = Math.min(to, from + this.#remaining);
         this.#remaining -= end - from;
         this.bodyBytes += end - from;
-        if (end > from) pass(from, end);
+        if (end > from) flowing = this.#pass(buffer, from, end);
         if (this.#remaining === 0) this.complete = true;
         break;
       case "chunked":
-        end = this.#readChunks(buffer, from, to, pass);
+        end = this.#readChunks(buffer, from, to, (start, until) => {
+          if (!this.#pass(buffer, start, until)) flowing = false;
+        });
         break;
       case "close":
         this.bodyBytes += end - from;
-        if (end > from) pass(from, end);
+        if (end > from) flowing = this.#pass(buffer, from, end);
         break;
       default:
         end = from;
@@ -252,6 +247,10 @@ export class UpstreamCall implements ConnectionUser {
 
   #pass(buffer: Buffer, from: number, to: number): boolean {
     if (this.#sink !== undefined) return this.#sink.write(buffer, from, to);
+    if (this.#collecting) {
+      this.#earlyText += buffer.latin1Slice(from, to);
+      return true;
+    }
     this.#early.push(Buffer.from(buffer.subarray(from, to)));
     this.#earlyBytes += to - from;
     return this.#earlyBytes < earlyBytesMax;
@@ -263,14 +262,14 @@ export class UpstreamCall implements ConnectionUser {
     this.#over = true;
     this.complete = true;
     const sink = this.#sink;
-    this.connection.release(this.#reusable, this.head?.keepAliveMs ?? -1);
+    this.connection.release(this.#reusable, this.head?.keepAliveMs ?? -1, this.#events.nowMs());
     sink?.end();
     this.#events.onDone();
   }
 
   #fail(error: GatewayError): void {
     this.#over = true;
-    this.connection.release(false, 0);
+    this.connection.release(false, 0, 0);
     this.#events.onFailure(error);
   }
 }

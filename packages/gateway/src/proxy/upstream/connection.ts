@@ -28,7 +28,7 @@ export class UpstreamConnection {
   }
 
   get usable(): boolean {
-    return !this.#closed && !this.socket.destroyed && !this.socket.readableEnded;
+    return !this.#closed;
   }
 
   use(user: ConnectionUser): void {
@@ -36,15 +36,20 @@ export class UpstreamConnection {
   }
 
   /** Gives it back to the pool, or closes it. */
-  release(keep: boolean, keepAliveMs: number): void {
+  release(keep: boolean, keepAliveMs: number, nowMs: number): void {
     this.#user = undefined;
     this.reused = true;
     if (keep && this.usable) {
       this.resume();
-      this.instance.pool.takeBack(this, keepAliveMs);
+      this.instance.pool.takeBack(this, keepAliveMs, nowMs);
     } else {
-      this.socket.destroy();
+      this.destroy();
     }
+  }
+
+  destroy(): void {
+    this.#closed = true;
+    this.socket.destroy();
   }
 
   resume(): void {
@@ -61,7 +66,7 @@ export class UpstreamConnection {
   onBytes(buffer: Buffer, length: number): boolean {
     if (this.#user === undefined) {
       // Bytes nobody asked for: whoever got this connection next would take them for its answer.
-      this.socket.destroy();
+      this.destroy();
       return false;
     }
     const more = this.#user.onBytes(buffer, length);
@@ -70,6 +75,7 @@ export class UpstreamConnection {
   }
 
   onEnd(): void {
+    this.#closed = true;
     if (this.#user === undefined) this.socket.destroy();
     else this.#user.onEnd();
   }

@@ -69,7 +69,7 @@ export class Pool {
         this.#activeGauge.add(1);
         return connection;
       }
-      connection.socket.destroy();
+      connection.destroy();
     }
   }
 
@@ -94,19 +94,20 @@ export class Pool {
     };
   }
 
-  takeBack(connection: UpstreamConnection, keepAliveMs: number): void {
+  /** `keepAliveMs`: what the instance announced, or -1. `nowMs`: about the present. */
+  takeBack(connection: UpstreamConnection, keepAliveMs: number, nowMs: number): void {
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) {
       waiter.onConnection(connection);
       return;
     }
     if (this.#closing || keepAliveMs === 0) {
-      connection.socket.destroy();
+      connection.destroy();
       return;
     }
     this.#activeGauge.add(-1);
     const announcedMs = keepAliveMs < 0 ? Infinity : Math.max(keepAliveMs - keepAliveMarginMs, keepAliveMs / 2);
-    connection.idleUntilMs = this.#clock.now() + Math.min(this.limits.idleMs, announcedMs);
+    connection.idleUntilMs = nowMs + Math.min(this.limits.idleMs, announcedMs);
     this.#idle.push(connection);
     this.#idleGauge.add(1);
     if (!this.#reaper.armed) this.#wheel.arm(this.#reaper, connection.idleUntilMs);
@@ -129,7 +130,7 @@ export class Pool {
   /** Closes idle connections now and the others when their request is over. */
   close(): void {
     this.#closing = true;
-    for (const connection of [...this.#idle]) connection.socket.destroy();
+    for (const connection of [...this.#idle]) connection.destroy();
   }
 
   reopen(): void {
@@ -149,14 +150,14 @@ export class Pool {
     const { address } = this.#instance;
     const timer = new WheelTimer(() => {
       connection.use(nobody);
-      connection.socket.destroy();
+      connection.destroy();
       fail(new GatewayError("HG_UPSTREAM_TIMEOUT", { instance: address, cause: new Error("connect timed out"), nothingSent: true }));
     });
     const connection = new UpstreamConnection(this.#instance, () => {
       this.#wheel.disarm(timer);
       const connected = waiting;
       waiting = undefined;
-      if (connected === undefined) this.takeBack(connection, -1);
+      if (connected === undefined) this.takeBack(connection, -1, this.#clock.now());
       else connected.onConnection(connection);
     });
     connection.use({
@@ -181,7 +182,7 @@ export class Pool {
     const now = this.#clock.now();
     let nextMs = Infinity;
     for (const connection of [...this.#idle]) {
-      if (connection.idleUntilMs <= now) connection.socket.destroy();
+      if (connection.idleUntilMs <= now) connection.destroy();
       else nextMs = Math.min(nextMs, connection.idleUntilMs);
     }
     if (nextMs !== Infinity) this.#wheel.arm(this.#reaper, nextMs);

@@ -26,7 +26,10 @@ export class Service {
   readonly name: string;
   readonly timeouts: ServiceTimeouts;
   readonly retry: RetryPolicy;
+  /** Limit of one attempt from the request's last byte to the answer's head. */
+  readonly headTimeoutMs: number;
   readonly load: ServiceLoad;
+  readonly #retryStatuses: readonly number[];
   readonly duration: HistogramHandle;
   readonly #balancer: RoundRobin<Instance>;
 
@@ -34,9 +37,15 @@ export class Service {
     this.name = name;
     this.timeouts = resource.timeouts;
     this.retry = resource.retry;
+    this.headTimeoutMs = Math.min(resource.timeouts.firstByteMs, resource.retry.perTryMs ?? Infinity);
+    this.#retryStatuses = resource.retry.on.map(Number).filter((status) => !Number.isNaN(status));
     this.load = load;
     this.duration = context.metrics.histogram("upstream_duration_seconds", { service: name });
     this.#balancer = new RoundRobin(instances, context.random);
+  }
+
+  retriesStatus(status: number): boolean {
+    return this.#retryStatuses.length > 0 && this.#retryStatuses.includes(status);
   }
 
   pick(excluded: ReadonlySet<Instance> | undefined): Instance | undefined {
