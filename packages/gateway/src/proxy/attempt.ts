@@ -2,6 +2,7 @@ import type { Clock, Random } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { Wheel } from "../core/wheel.ts";
 import { Timed } from "../core/wheel.ts";
+import { HookedAttempt, runHooks } from "./attempt-hooks.ts";
 import type { Carrier } from "./carrier.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Decision, Failure } from "./forward.ts";
@@ -15,6 +16,7 @@ import type { CallEvents } from "./upstream/call.ts";
 import { UpstreamCall } from "./upstream/call.ts";
 import type { UpstreamConnection } from "./upstream/connection.ts";
 import type { Instance, Outcome } from "./upstream/instance.ts";
+import { outcomeOf } from "./upstream/instance.ts";
 import type { PendingConnection, Waiter } from "./upstream/pool.ts";
 import type { Service } from "./upstream/service.ts";
 
@@ -56,13 +58,19 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   #stale = 0;
   #retrying = false;
   #answerBegan = false;
-  #extra: { names: string[]; lines: string } | undefined;
+  #hooked: HookedAttempt | undefined;
   #hookDone: { resolve: () => void; reject: (error: unknown) => void } | undefined;
   #settled = false;
   /** The answer took more than one read. */
   #streamed = false;
 
-  constructor(exchange: Exchange, carrier: Carrier, service: Service, hooks: readonly AttemptHook[], context: ForwardContext) {
+  constructor(
+    exchange: Exchange,
+    carrier: Carrier,
+    service: Service,
+    hooks: readonly AttemptHook[],
+    context: ForwardContext,
+  ) {
     super();
     this.#exchange = exchange;
     this.#carrier = carrier;
@@ -102,7 +110,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     const call = new UpstreamCall(connection, request.method, this.#carrier.dechunk, this);
     this.#call = call;
     exchange.upstreamStartMs = this.#context.clock.now();
-    const head = `${request.method} ${request.path}${request.search} HTTP/1.1\r\n${this.#carrier.requestLines(this.#extra?.names)}${this.#extra?.lines ?? ""}\r\n`;
+    const head = `${request.method} ${request.path}${request.search} HTTP/1.1\r\n${this.#carrier.requestLines(this.#hooked?.names)}${this.#hooked?.lines ?? ""}\r\n`;
     const { body } = this.#carrier;
     if (body === undefined) {
       writeText(connection.socket, head, connection);
@@ -120,7 +128,8 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
       this.#carrier.cut();
       return;
     }
-    const stale = this.#call !== undefined && this.#call.onReused && !this.#answerBegan && error.code === "HG_UPSTREAM_RESET";
+    const stale =
+      this.#call !== undefined && this.#call.onReused && !this.#answerBegan && error.code === "HG_UPSTREAM_RESET";
     this.#endAttempt(outcomeOf(error));
     this.#decide({ error, stale }, error);
   }
@@ -139,7 +148,9 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     const exchange = this.#exchange;
     if (head.status === 101 && !this.#carrier.upgrade) {
       this.#call?.abort();
-      this.onFailure(new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: new Error("101 to a request without Upgrade") }));
+      this.onFailure(
+        new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: new Error("101 to a request without Upgrade") }),
+      );
       return;
     }
     if (this.#service.retriesStatus(head.status) && this.#canRetryStatus(head.status)) return;
@@ -216,29 +227,20 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     else this.onConnection(idle);
   }
 
-  /** The onion of attempt hooks around one try; their own failure ends the exchange. */
+  /** A failure of the attempt itself has been dealt with when it rejects here; one of a hook ends the exchange. */
   #runHooks(instance: Instance): void {
-    const extra = (this.#extra = { names: [] as string[], lines: "" });
-    const attempt = {
-      exchange: this.#exchange, number: this.#exchange.attempts, service: this.#service.name, instance: instance.address,
-      setHeader(name: string, value: string): void {
-        extra.names.push(name.toLowerCase());
-        extra.lines += `${name}: ${value}\r\n`;
-      },
-    };
-    const run = (at: number): Promise<void> => {
-      const hook = this.#hooks[at];
-      if (hook !== undefined) return Promise.resolve(hook(attempt, () => run(at + 1)));
-      return new Promise((resolve, reject) => {
+    const attempt = (this.#hooked = new HookedAttempt(this.#exchange, this.#service.name, instance.address));
+    let sent = false;
+    const send = (): Promise<void> =>
+      new Promise((resolve, reject) => {
+        sent = true;
         this.#hookDone = { resolve, reject };
         this.#connect(instance);
       });
-    };
-    run(0).catch((error: unknown) => {
-      // A failed attempt rejects here too; it has been dealt with by then.
-      if (this.#instance === instance && this.answered === undefined && this.#call === undefined && this.#pending === undefined) {
-        this.#settle(error);
-      }
+    runHooks(this.#hooks, attempt, send).catch((error: unknown) => {
+      if (sent || this.#hooked !== attempt) return;
+      this.#endAttempt("aborted");
+      this.#settle(error);
     });
   }
 
@@ -365,20 +367,5 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     this.#service.load.active--;
     if (this.#retrying) this.#service.load.retries--;
     if (error !== undefined && this.answered === undefined) this.#reject(error);
-  }
-}
-
-function outcomeOf(error: GatewayError): Outcome {
-  switch (error.code) {
-    case "HG_UPSTREAM_CONNECT":
-      return "connect";
-    case "HG_UPSTREAM_RESET":
-      return "reset";
-    case "HG_UPSTREAM_TIMEOUT":
-      return "timeout";
-    case "HG_OVERLOADED":
-      return "overloaded";
-    default:
-      return "protocol";
   }
 }

@@ -35,7 +35,9 @@ export function buildStep(entry: ChainEntry, identity: string, { definitions, ki
   try {
     built = definition.build(settings.data, kit(identity));
   } catch (error) {
-    throw new Error(`${place}: ${entry.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`${place}: ${entry.name}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
   const parts = typeof built === "function" ? { handle: built } : built;
   return { ...parts, name: entry.name, when: entry.when === undefined ? undefined : whenOf(entry.when) };

@@ -8,7 +8,15 @@ import type { Middleware } from "./middleware.ts";
 
 function exchangeOf(): Exchange {
   const request = new ExchangeRequest({
-    method: "GET", target: "/", host: "a", headers: new Fields(), matchPath: "/", path: "/", search: "", framing: "none", contentLength: -1,
+    method: "GET",
+    target: "/",
+    host: "a",
+    headers: new Fields(),
+    matchPath: "/",
+    path: "/",
+    search: "",
+    framing: "none",
+    contentLength: -1,
   });
   const client = { ip: "127.0.0.1", port: 1, peer: "127.0.0.1", scheme: "http", localPort: 80 } as const;
   return new Exchange(request, client, () => "id");

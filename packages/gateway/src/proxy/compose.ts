@@ -27,7 +27,9 @@ function link({ handle, when }: Step, rest: Chain): Chain {
     let answer: Promise<void> | undefined;
     const next = (): Promise<void> => {
       if (answer !== undefined) {
-        return Promise.reject(new GatewayError("HG_INTERNAL", { cause: new Error("a middleware called next() twice") }));
+        return Promise.reject(
+          new GatewayError("HG_INTERNAL", { cause: new Error("a middleware called next() twice") }),
+        );
       }
       answer = rest(exchange);
       return answer;
@@ -37,7 +39,7 @@ function link({ handle, when }: Step, rest: Chain): Chain {
       return handle(exchange, next) ?? answer ?? done;
     } catch (error) {
       // Steps further out see one kind of failure, a rejection.
-      return Promise.reject(error as Error); // whatever was thrown is passed on as it is
+      return Promise.reject(error);
     }
   };
   if (when === undefined) return run;

@@ -68,8 +68,15 @@ export class ExchangeRequest {
   #queryOf = "";
 
   constructor(init: {
-    method: string; target: string; host: string; headers: Fields; matchPath: string; path: string; search: string;
-    framing: BodyFraming; contentLength: number;
+    method: string;
+    target: string;
+    host: string;
+    headers: Fields;
+    matchPath: string;
+    path: string;
+    search: string;
+    framing: BodyFraming;
+    contentLength: number;
   }) {
     this.method = init.method;
     this.target = init.target;

@@ -6,7 +6,12 @@ import type { Route } from "./route.ts";
 
 /** The series of one route: few, so a look through a list beats making and hashing a key for a map. */
 export interface RouteSeries {
-  readonly requests: { readonly service: string; readonly method: string; readonly status: number; readonly counter: CounterHandle }[];
+  readonly requests: {
+    readonly service: string;
+    readonly method: string;
+    readonly status: number;
+    readonly counter: CounterHandle;
+  }[];
   readonly durations: { readonly service: string; readonly histogram: HistogramHandle }[];
 }
 
@@ -40,11 +45,19 @@ export class Finisher {
     } else if (exchange.attempts === 0) this.#overhead.observe(totalMs / 1000);
   }
 
-  #requests(series: RouteSeries, { routeName, serviceName: service, request: { method }, response: { status } }: Exchange): CounterHandle {
+  #requests(
+    series: RouteSeries,
+    { routeName, serviceName: service, request: { method }, response: { status } }: Exchange,
+  ): CounterHandle {
     for (const entry of series.requests) {
       if (entry.status === status && entry.method === method && entry.service === service) return entry.counter;
     }
-    const counter = this.#metrics.counter("requests_total", { route: routeName, service, method, status: String(status) });
+    const counter = this.#metrics.counter("requests_total", {
+      route: routeName,
+      service,
+      method,
+      status: String(status),
+    });
     series.requests.push({ service, method, status, counter });
     return counter;
   }

@@ -6,7 +6,14 @@ import type { AttemptState, Failure } from "./forward.ts";
 import { decideRetry } from "./forward.ts";
 
 const policy = { attempts: 1, on: ["connect", "reset", "503"] as const, budgetRatio: 0.2, backoffMs: 25 };
-const fresh: AttemptState = { method: "GET", replayable: true, retries: 0, staleConnections: 0, active: 1, activeRetries: 0 };
+const fresh: AttemptState = {
+  method: "GET",
+  replayable: true,
+  retries: 0,
+  staleConnections: 0,
+  active: 1,
+  activeRetries: 0,
+};
 const connect: Failure = { error: new GatewayError("HG_UPSTREAM_CONNECT"), stale: false };
 const reset: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: false };
 const stale: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: true };
@@ -45,12 +52,17 @@ for (const [what, failure, state, expected] of cases) {
 
 test("the wait is random, grows with each retry and stays within ten times the base; nothing sent waits not at all", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 2000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (retries, random) => {
-      const decision = decideRetry(reset, { ...policy, attempts: 9999 }, { ...fresh, retries }, () => random);
-      assert.equal(decision.do, "retry");
-      if (decision.do === "retry") assert.ok(decision.waitMs >= 0 && decision.waitMs <= Math.min(2 ** (retries + 1) - 1, 10) * 25);
-      const at = decideRetry(connect, policy, fresh, () => random);
-      assert.ok(at.do === "retry" && at.waitMs === 0);
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 2000 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (retries, random) => {
+        const decision = decideRetry(reset, { ...policy, attempts: 9999 }, { ...fresh, retries }, () => random);
+        assert.equal(decision.do, "retry");
+        if (decision.do === "retry")
+          assert.ok(decision.waitMs >= 0 && decision.waitMs <= Math.min(2 ** (retries + 1) - 1, 10) * 25);
+        const at = decideRetry(connect, policy, fresh, () => random);
+        assert.ok(at.do === "retry" && at.waitMs === 0);
+      },
+    ),
   );
 });

@@ -29,8 +29,7 @@ export interface AttemptState {
 
 export type Failure =
   /** `stale`: the connection had served before and not one byte of an answer came. */
-  | { readonly error: GatewayError; readonly stale: boolean }
-  | { readonly status: number };
+  { readonly error: GatewayError; readonly stale: boolean } | { readonly status: number };
 
 export type Decision =
   | { readonly do: "fail" }
@@ -43,7 +42,12 @@ const fail: Decision = { do: "fail" };
  * Back-off: full jitter, `random × (2^n − 1) × base`, at most ten times the base (Envoy's default; AWS "full jitter").
  * Budget: retries under way stay below `max(3, budget × active)` (Envoy's concurrent retry budget).
  */
-export function decideRetry(failure: Failure, policy: RetryPolicy, state: AttemptState, random: () => number): Decision {
+export function decideRetry(
+  failure: Failure,
+  policy: RetryPolicy,
+  state: AttemptState,
+  random: () => number,
+): Decision {
   if (!state.replayable) return fail;
   const repeatable = mayRepeat(state.method);
   if ("error" in failure && failure.stale && repeatable && state.staleConnections < staleConnectionsMax) {

@@ -16,7 +16,11 @@ export interface Listener {
  * Listens on `host:port`. `reusePort`: several threads listen on the same port and the kernel spreads connections over
  * them (Linux). Rejects where the address cannot be had.
  */
-export function listen(address: string, reusePort: boolean, onConnection: (socket: net.Socket) => void): Promise<Listener> {
+export function listen(
+  address: string,
+  reusePort: boolean,
+  onConnection: (socket: net.Socket) => void,
+): Promise<Listener> {
   const { host, port } = splitAddress(address);
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
   return new Promise((resolve, reject) => {
@@ -28,7 +32,11 @@ export function listen(address: string, reusePort: boolean, onConnection: (socke
       server.on("error", () => {});
       const bound = server.address();
       const actual = typeof bound === "object" && bound !== null ? bound.port : port;
-      resolve({ address: `${host.includes(":") ? `[${host}]` : host}:${actual}`, port: actual, close: () => server.close() });
+      resolve({
+        address: `${host.includes(":") ? `[${host}]` : host}:${actual}`,
+        port: actual,
+        close: () => server.close(),
+      });
     });
   });
 }

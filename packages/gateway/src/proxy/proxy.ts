@@ -76,7 +76,11 @@ export class Proxy implements ServerContext {
     this.#options = options;
     this.clock = clock;
     this.timeouts = settings.timeouts;
-    this.limits = { headBytes: settings.limits.requestHeadBytes, headers: settings.limits.headers, uriBytes: settings.limits.uriBytes };
+    this.limits = {
+      headBytes: settings.limits.requestHeadBytes,
+      headers: settings.limits.headers,
+      uriBytes: settings.limits.uriBytes,
+    };
     this.trusted = settings.trustedProxies.length === 0 ? () => false : compileNetworks(settings.trustedProxies);
     this.makeId = idMaker();
     this.wheel = new Wheel(clock.now(), wheelTickMs);
@@ -85,12 +89,19 @@ export class Proxy implements ServerContext {
     this.#finisher = new Finisher(metrics);
     const connections = (state: string) => metrics.gauge("connections", { state });
     this.#connectionGauges = { active: connections("active"), idle: connections("idle") };
-    this.#live = new Live(this.#instances, { kit: (identity) => this.#kit(identity) }, options.middlewares, ({ module, sha256 }) => {
-      if (module === undefined || sha256 === undefined) throw new Error("the plugin was not bundled");
-      return loadPlugin(module, sha256, options.pluginCacheDir);
-    });
+    this.#live = new Live(
+      this.#instances,
+      { kit: (identity) => this.#kit(identity) },
+      options.middlewares,
+      ({ module, sha256 }) => {
+        if (module === undefined || sha256 === undefined) throw new Error("the plugin was not bundled");
+        return loadPlugin(module, sha256, options.pluginCacheDir);
+      },
+    );
     const context: ForwardContext = {
-      clock, random, wheel: this.wheel,
+      clock,
+      random,
+      wheel: this.wheel,
       after: (ms, action) => options.timers.after(ms, action),
       countRetry: (service, reason) => metrics.counter("retries_total", { service, reason }).add(1),
     };
@@ -175,7 +186,9 @@ export class Proxy implements ServerContext {
   finished(carrier: ServerExchange): void {
     const { exchange, epoch } = carrier;
     this.#finisher.count(exchange, carrier.route, this.clock.now());
-    exchange.runFinishers((error) => this.#options.log.error({ err: error, route: exchange.routeName }, "A middleware's onFinish failed."));
+    exchange.runFinishers((error) =>
+      this.#options.log.error({ err: error, route: exchange.routeName }, "A middleware's onFinish failed."),
+    );
     if (epoch === undefined) return;
     this.#live.leave(epoch);
     this.#connectionGauges.active.add(-1);
@@ -226,7 +239,13 @@ export class Proxy implements ServerContext {
   #kit(identity: string) {
     const { clock, random, log, limiter, accessLog, settings, metrics, fetchJson } = this.#options;
     return {
-      identity, clock, random, log, limiter, accessLog, fetchJson,
+      identity,
+      clock,
+      random,
+      log,
+      limiter,
+      accessLog,
+      fetchJson,
       accessLogFormat: settings.accessLog.format,
       counter: (name: string, labels: Readonly<Record<string, string>>) => metrics.counter(name, labels),
     };

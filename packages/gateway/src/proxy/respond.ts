@@ -52,10 +52,15 @@ function isBodiless(status: number): boolean {
 }
 
 /** Head and body of an answer the gateway makes. `connectionLine`: empty or a Connection field's line. */
-export function gatewayAnswer(exchange: Exchange, connectionLine: string, wallMs: number): { head: string; body: Uint8Array | undefined } {
+export function gatewayAnswer(
+  exchange: Exchange,
+  connectionLine: string,
+  wallMs: number,
+): { head: string; body: Uint8Array | undefined } {
   const { response, request } = exchange;
   const { status } = response;
-  const body = response.body !== undefined && response.body.length > 0 && !isBodiless(status) ? response.body : undefined;
+  const body =
+    response.body !== undefined && response.body.length > 0 && !isBodiless(status) ? response.body : undefined;
   const length = isBodiless(status) ? "" : `content-length: ${body?.length ?? 0}\r\n`;
   const date = response.headers.has("date") ? "" : dateLine(wallMs);
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${fieldLines(response.headers, 0, [], undefined)}${date}${length}${connectionLine}\r\n`;

@@ -78,7 +78,11 @@ export class Route {
     return this.chainTo(this.#withFallback(pick, shared, forward));
   }
 
-  #linkDestination({ service: name, weight }: Destination, shared: readonly BuiltStep[], forward: ForwardTo): LinkedDestination {
+  #linkDestination(
+    { service: name, weight }: Destination,
+    shared: readonly BuiltStep[],
+    forward: ForwardTo,
+  ): LinkedDestination {
     const found = this.#context.services.get(name);
     if (found === undefined) return { weight, run: () => Promise.reject(new GatewayError("HG_NO_INSTANCE")) };
     const { service, steps } = found;
@@ -130,7 +134,11 @@ function toStep({ handle, when }: Exclude<BuiltStep, { refersTo: string }>): Ste
 /** A fixed answer; a body without a type is text. */
 function answerWith({ status, headers, body }: RespondSettings): Chain {
   const typed = body === "" || Object.keys(headers).some((name) => name.toLowerCase() === "content-type");
-  const answer = { status, headers: typed ? headers : { "content-type": "text/plain; charset=utf-8", ...headers }, body };
+  const answer = {
+    status,
+    headers: typed ? headers : { "content-type": "text/plain; charset=utf-8", ...headers },
+    body,
+  };
   return (exchange) => {
     exchange.respond(answer);
     return Promise.resolve();

@@ -35,21 +35,37 @@ function setup() {
     },
   });
   const cors = defineMiddleware({ name: "cors", config: z.strictObject({}), build: () => (_, next) => next() });
-  const definitions = new Map<string, MiddlewareDefinition>([["tag", tag as MiddlewareDefinition], ["cors", cors as MiddlewareDefinition]]); // wider settings type
+  const definitions = new Map<string, MiddlewareDefinition>([
+    ["tag", tag],
+    ["cors", cors],
+  ]);
   const clock = { now: () => 0, wall: () => 0 };
   const context = { clock, random: () => 0, wheel: new Wheel(0), metrics: new Metrics(() => {}), workers: 1 };
   const kit = (identity: string) => ({ identity, clock, random: () => 0, log: silentLog }) as unknown as Kit; // all that `tag` reads
-  const live = new Live(new Instances(context), { kit }, definitions, () => Promise.reject(new Error("no plugins here")));
+  const live = new Live(new Instances(context), { kit }, definitions, () =>
+    Promise.reject(new Error("no plugins here")),
+  );
   const forwarded: string[] = [];
   const forward: ForwardTo = (exchange, service) => {
     forwarded.push(service.name);
     exchange.respond({ status: 200, body: service.name });
     return Promise.resolve();
   };
-  const apply = async (change: Omit<SnapshotChange, "revision">) => (await live.prepare({ revision: 1, ...change })).commit();
+  const apply = async (change: Omit<SnapshotChange, "revision">) =>
+    (await live.prepare({ revision: 1, ...change })).commit();
   const request = async (method: string, path: string, headers: Record<string, string> = {}) => {
     const exchange = new Exchange(
-      new ExchangeRequest({ method, target: path, host: "a", headers: Fields.from(headers), matchPath: path, path, search: "", framing: "none", contentLength: -1 }),
+      new ExchangeRequest({
+        method,
+        target: path,
+        host: "a",
+        headers: Fields.from(headers),
+        matchPath: path,
+        path,
+        search: "",
+        framing: "none",
+        contentLength: -1,
+      }),
       client,
       () => "id",
     );
@@ -62,10 +78,20 @@ function setup() {
 
 const set = <T>(resources: Record<string, T>) => ({ set: resources, delete: [] });
 const gone = (...names: string[]) => ({ set: {}, delete: names });
-const hello: RouteResource = { match: [{ path: "/hello" }], use: [], respond: { status: 200, headers: {}, body: "hi" }, priority: 0 };
+const hello: RouteResource = {
+  match: [{ path: "/hello" }],
+  use: [],
+  respond: { status: 200, headers: {}, body: "hi" },
+  priority: 0,
+};
 const service = (address: string): ServiceResource => ({
-  instances: [{ address, weight: 1 }], protocol: "http", balance: "round-robin", use: [],
-  timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1 }, retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 }, pool: { max: 1, idleMs: 1 },
+  instances: [{ address, weight: 1 }],
+  protocol: "http",
+  balance: "round-robin",
+  use: [],
+  timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1 },
+  retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },
+  pool: { max: 1, idleMs: 1 },
 });
 
 test("steps run in the order global, route, service", async () => {
@@ -73,7 +99,14 @@ test("steps run in the order global, route, service", async () => {
   await apply({
     global: [{ name: "tag", settings: { as: "global" } }],
     services: set({ s: { ...service("127.0.0.1:1"), use: [{ name: "tag", settings: { as: "service" } }] } }),
-    routes: set({ r: { match: [{ path: "/r" }], use: [{ name: "tag", settings: { as: "route" } }], to: [{ service: "s", weight: 1 }], priority: 0 } }),
+    routes: set({
+      r: {
+        match: [{ path: "/r" }],
+        use: [{ name: "tag", settings: { as: "route" } }],
+        to: [{ service: "s", weight: 1 }],
+        priority: 0,
+      },
+    }),
   });
   assert.deepEqual((await request("GET", "/r")).tags, ["global", "route", "service"]);
 });
@@ -82,7 +115,10 @@ test("a changed named configuration is live for every route that names it, and t
   const { apply, request, events } = setup();
   await apply({
     middlewares: set({ named: { entry: { name: "tag", settings: { as: "old" } } } }),
-    routes: set({ a: { ...hello, match: [{ path: "/a" }], use: [{ name: "named" }] }, b: { ...hello, match: [{ path: "/b" }], use: [{ name: "named" }] } }),
+    routes: set({
+      a: { ...hello, match: [{ path: "/a" }], use: [{ name: "named" }] },
+      b: { ...hello, match: [{ path: "/b" }], use: [{ name: "named" }] },
+    }),
   });
   assert.deepEqual((await request("GET", "/a")).tags, ["old"]);
   await apply({ middlewares: set({ named: { entry: { name: "tag", settings: { as: "new" } } } }) });
@@ -119,7 +155,8 @@ test("a change that cannot be built changes nothing and disposes of what it had 
 
 test("settings and regular expressions that are not valid name their place", async () => {
   const { live } = setup();
-  const prepare = (route: Partial<RouteResource>) => live.prepare({ revision: 1, routes: set({ a: { ...hello, ...route } }) });
+  const prepare = (route: Partial<RouteResource>) =>
+    live.prepare({ revision: 1, routes: set({ a: { ...hello, ...route } }) });
   await assert.rejects(prepare({ use: [{ name: "tag", settings: {} }] }), /routes\.a\.use\.0: tag\.as/);
   await assert.rejects(prepare({ use: [{ name: "nothing" }] }), /there is no middleware "nothing"/);
   await assert.rejects(prepare({ match: [{ headers: { a: { regex: "(" } } }] }), /routes\.a\.match/);
@@ -141,14 +178,27 @@ test("a preflight for a method the route takes runs the chain of a route that ha
   assert.deepEqual(await of("/open", preflight), { route: "open", code: "HG_METHOD_NOT_ALLOWED" });
   assert.deepEqual(await of("/closed", preflight), { route: undefined, code: "HG_METHOD_NOT_ALLOWED" });
   assert.deepEqual(await of("/open", {}), { route: undefined, code: "HG_METHOD_NOT_ALLOWED" });
-  assert.deepEqual(await of("/open", { ...preflight, "access-control-request-method": "GET" }), { route: undefined, code: "HG_METHOD_NOT_ALLOWED" });
+  assert.deepEqual(await of("/open", { ...preflight, "access-control-request-method": "GET" }), {
+    route: undefined,
+    code: "HG_METHOD_NOT_ALLOWED",
+  });
 });
 
 test("weights choose the service, and a weight of zero takes nothing", async () => {
   const { apply, request, forwarded } = setup();
   await apply({
     services: set({ a: service("127.0.0.1:1"), b: service("127.0.0.1:2") }),
-    routes: set({ r: { match: [{}], use: [], to: [{ service: "a", weight: 0 }, { service: "b", weight: 5 }], priority: 0 } }),
+    routes: set({
+      r: {
+        match: [{}],
+        use: [],
+        to: [
+          { service: "a", weight: 0 },
+          { service: "b", weight: 5 },
+        ],
+        priority: 0,
+      },
+    }),
   });
   await request("GET", "/");
   assert.deepEqual(forwarded, ["b"]);

@@ -1,5 +1,10 @@
 import type {
-  ChainEntry, ConsumerResource, MiddlewareResource, PluginResource, RouteResource, ServiceResource,
+  ChainEntry,
+  ConsumerResource,
+  MiddlewareResource,
+  PluginResource,
+  RouteResource,
+  ServiceResource,
 } from "@headgate/schema";
 import type { GatewayError } from "../core/errors.ts";
 import type { Chain } from "./compose.ts";
@@ -221,10 +226,14 @@ export class Live implements RouteContext {
 
   #prepareServices(change: SnapshotChange, plugins: ReadonlySet<string>, build: Build): (() => void)[] {
     const isNamed = this.#namedAfter(change);
-    const resources = affected(this.#resources.services, change.services, ({ use }) => use.some(({ name }) => plugins.has(name)));
+    const resources = affected(this.#resources.services, change.services, ({ use }) =>
+      use.some(({ name }) => plugins.has(name)),
+    );
     const commits = [...resources].map(([name, resource]) => {
       const { service, commit } = this.#instances.build(name, resource);
-      const steps = resource.use.map((entry, index) => refer(entry, isNamed) ?? build(entry, `services/${name}/use/${index}`));
+      const steps = resource.use.map(
+        (entry, index) => refer(entry, isNamed) ?? build(entry, `services/${name}/use/${index}`),
+      );
       return () => {
         this.retire(this.services.get(name)?.steps ?? []);
         commit();
@@ -251,7 +260,9 @@ export class Live implements RouteContext {
         ? new Map(Object.entries(change.routes?.set ?? {}))
         : affected(this.#resources.routes, change.routes, ({ use }) => use.some(({ name }) => plugins.has(name)));
     const commits = [...resources].map(([name, resource]) => {
-      const steps = resource.use.map((entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`));
+      const steps = resource.use.map(
+        (entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`),
+      );
       const route = new Route(name, resource, steps, this);
       let compiled: CompiledRoute<Route>;
       try {

@@ -4,7 +4,11 @@ import fc from "fast-check";
 import { ChunkedDecoder } from "./chunked.ts";
 
 /** Feeds the text in pieces of the given sizes; returns what is passed on and where the body ended. */
-function run(text: string, sizes: readonly number[], dataOnly = false): { passed: string; end: number; decoder: ChunkedDecoder } {
+function run(
+  text: string,
+  sizes: readonly number[],
+  dataOnly = false,
+): { passed: string; end: number; decoder: ChunkedDecoder } {
   const decoder = new ChunkedDecoder();
   const bytes = Buffer.from(text, "latin1");
   let passed = "";
@@ -21,7 +25,7 @@ function run(text: string, sizes: readonly number[], dataOnly = false): { passed
 test("however it is cut, framing passes without extensions, data passes whole, and what follows is left alone", () => {
   const chunk = fc.record({
     data: fc.string({ minLength: 1, maxLength: 40, unit: "binary-ascii" }),
-    extension: fc.constantFrom("", ";a", ";a=b", ";x=\"y;\\\" z\";b"),
+    extension: fc.constantFrom("", ";a", ";a=b", ';x="y;\\" z";b'),
     upper: fc.boolean(),
   });
   fc.assert(
@@ -30,7 +34,8 @@ test("however it is cut, framing passes without extensions, data passes whole, a
       fc.constantFrom("", "X-T: 1\r\n", "x-a: 1\r\nCookie: 5\r\n"),
       fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 8 }),
       (chunks, trailers, sizes) => {
-        const size = (data: string, upper: boolean) => (upper ? data.length.toString(16).toUpperCase() : data.length.toString(16));
+        const size = (data: string, upper: boolean) =>
+          upper ? data.length.toString(16).toUpperCase() : data.length.toString(16);
         const body = `${chunks.map((c) => `${size(c.data, c.upper)}${c.extension}\r\n${c.data}\r\n`).join("")}0\r\n${trailers}\r\n`;
         const clean = `${chunks.map((c) => `${size(c.data, c.upper)}\r\n${c.data}\r\n`).join("")}0\r\n`;
         const data = chunks.map((c) => c.data).join("");
@@ -62,7 +67,7 @@ for (const [what, text] of [
   ["an empty extension", "5;\r\nhello\r\n"],
   ["a space in an extension", "5; a\r\nhello\r\n"],
   ["an extension without its value", "5;a=\r\nhello\r\n"],
-  ["a quote that does not close", "5;a=\"b\r\nhello\r\n"],
+  ["a quote that does not close", '5;a="b\r\nhello\r\n'],
   ["a length in the trailers", "0\r\nContent-Length: 5\r\n\r\n"],
   ["a very long extension", `5;${"a".repeat(300)}\r\nhello\r\n`],
   ["a folded trailer", "0\r\nA: b\r\n c\r\n\r\n"],

@@ -8,9 +8,25 @@ const trailersMax = 32;
 
 /** Fields that must not come after the body: they say how the message is framed, routed or authenticated (RFC 9110 §6.5.1). */
 const forbiddenTrailers = new Set([
-  "host", "connection", "te", "trailer", "upgrade", "keep-alive", "expect",
-  "authorization", "proxy-authorization", "cookie", "set-cookie", "content-encoding", "content-type", "content-range",
-  "cache-control", "max-forwards", "range", "if-match", "if-none-match",
+  "host",
+  "connection",
+  "te",
+  "trailer",
+  "upgrade",
+  "keep-alive",
+  "expect",
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "set-cookie",
+  "content-encoding",
+  "content-type",
+  "content-range",
+  "cache-control",
+  "max-forwards",
+  "range",
+  "if-match",
+  "if-none-match",
 ]);
 
 /** Framing fields after the body are an attack or a broken sender: the message is refused. */
@@ -53,7 +69,13 @@ export class ChunkedDecoder {
    * the coding too, up to and without the trailer section (the caller ends it with `lastLines`). Returns the offset
    * behind what belongs to this body.
    */
-  feed(buffer: Uint8Array, start: number, end: number, onRange: (from: number, to: number) => void, dataOnly = false): number {
+  feed(
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+    onRange: (from: number, to: number) => void,
+    dataOnly = false,
+  ): number {
     let at = start;
     // Start of the framing bytes not passed on yet.
     let from = start;

@@ -223,9 +223,15 @@ export class ClientConnection implements WireEvents {
     const target = normalizeTarget(head.target);
     if (target === undefined) throw new HeadError("HG_BAD_REQUEST", "the path is not valid");
     const request = new ExchangeRequest({
-      method: head.method, target: head.target, host: head.host, headers: head.fields,
-      matchPath: target.matchPath, path: target.path, search: target.search,
-      framing: head.framing, contentLength: head.contentLength,
+      method: head.method,
+      target: head.target,
+      host: head.host,
+      headers: head.fields,
+      matchPath: target.matchPath,
+      path: target.path,
+      search: target.search,
+      framing: head.framing,
+      contentLength: head.contentLength,
     });
     const client = this.#trusted ? clientBehind(this.#peer, head, this.#server.trusted) : this.#peer;
     const exchange = new Exchange(request, client, this.#server.makeId);

@@ -135,5 +135,6 @@ const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 function checkField(name: string, value: string): void {
   if (!token.test(name)) throw new TypeError(`"${name.slice(0, 64)}" is not a valid header name`);
-  if (!fieldValue.test(value)) throw new TypeError(`the value of header ${name} holds characters that HTTP does not allow`);
+  if (!fieldValue.test(value))
+    throw new TypeError(`the value of header ${name} holds characters that HTTP does not allow`);
 }

@@ -27,7 +27,9 @@ export function forwardingLines(
     if (head.forwarding !== undefined) leaveOut = [...leaveOut, ...head.forwarding].sort((a, b) => a - b);
     forwarded = `${ownLines}x-forwarded-host: ${head.hostText}\r\n`;
   } else {
-    leaveOut = [...leaveOut, ...head.forwarding.filter((at) => !isForwarded(headers.raw, headers.offsets, at))].sort((a, b) => a - b);
+    leaveOut = [...leaveOut, ...head.forwarding.filter((at) => !isForwarded(headers.raw, headers.offsets, at))].sort(
+      (a, b) => a - b,
+    );
     forwarded = trustedLines(head, request, client);
   }
   const nominated = extraNames === undefined ? head.nominated : [...(head.nominated ?? []), ...extraNames];
@@ -67,7 +69,12 @@ function upgradeOf(head: RequestHead): string {
  */
 export function clientBehind(client: Client, head: RequestHead, trusted: (ip: string) => boolean): Client {
   if (head.forwarding === undefined) return client;
-  const addresses = head.fields.getAll("x-forwarded-for").join(",").split(",").map(bareAddress).filter((part) => part !== "");
+  const addresses = head.fields
+    .getAll("x-forwarded-for")
+    .join(",")
+    .split(",")
+    .map(bareAddress)
+    .filter((part) => part !== "");
   let ip = client.peer;
   for (let i = addresses.length - 1; i >= 0; i--) {
     ip = addresses[i] ?? ip;

@@ -18,7 +18,14 @@ test("a head gives method, target, host, fields and what they say", () => {
   assert.equal(head.contentLength, 12);
   assert.equal(head.keepAlive, true);
   assert.equal(text.slice(head.end), "body");
-  assert.deepEqual([...head.fields], [["Host", "Example.com:80"], ["X-A", "1"], ["Content-Length", "12"]]);
+  assert.deepEqual(
+    [...head.fields],
+    [
+      ["Host", "Example.com:80"],
+      ["X-A", "1"],
+      ["Content-Length", "12"],
+    ],
+  );
 });
 
 test("a head behind other bytes and behind empty lines is read as if it stood alone", () => {
@@ -32,7 +39,8 @@ test("a head behind other bytes and behind empty lines is read as if it stood al
 
 test("every beginning of a valid head is incomplete, never refused", () => {
   const text = "\r\nGET /path HTTP/1.1\r\nHost: example.com\r\nX: y\r\n\r\n";
-  for (let length = 0; length < text.length; length++) assert.equal(parse(text.slice(0, length)), undefined, String(length));
+  for (let length = 0; length < text.length; length++)
+    assert.equal(parse(text.slice(0, length)), undefined, String(length));
   assert.ok(parse(text) !== undefined);
 });
 
@@ -58,14 +66,22 @@ const refused: readonly [string, string, string][] = [
   ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n", "HG_BAD_REQUEST"],
   ["a Host with userinfo", "GET / HTTP/1.1\r\nHost: u@a\r\n", "HG_BAD_REQUEST"],
   ["a target and a Host that differ", "GET http://b/ HTTP/1.1\r\nHost: a\r\n", "HG_BAD_REQUEST"],
-  ["a length and chunks", `POST / HTTP/1.1\r\n${ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n`, "HG_BAD_REQUEST"],
+  [
+    "a length and chunks",
+    `POST / HTTP/1.1\r\n${ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n`,
+    "HG_BAD_REQUEST",
+  ],
   ["two equal lengths", `POST / HTTP/1.1\r\n${ok}Content-Length: 1\r\nContent-Length: 1\r\n`, "HG_BAD_REQUEST"],
   ["a list of lengths", `POST / HTTP/1.1\r\n${ok}Content-Length: 1, 1\r\n`, "HG_BAD_REQUEST"],
   ["a signed length", `POST / HTTP/1.1\r\n${ok}Content-Length: +1\r\n`, "HG_BAD_REQUEST"],
   ["an empty length", `POST / HTTP/1.1\r\n${ok}Content-Length:\r\n`, "HG_BAD_REQUEST"],
   ["a length past 2^53", `POST / HTTP/1.1\r\n${ok}Content-Length: 99999999999999999999\r\n`, "HG_BAD_REQUEST"],
   ["gzip, chunked", `POST / HTTP/1.1\r\n${ok}Transfer-Encoding: gzip, chunked\r\n`, "HG_BAD_REQUEST"],
-  ["chunked twice", `POST / HTTP/1.1\r\n${ok}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n`, "HG_BAD_REQUEST"],
+  [
+    "chunked twice",
+    `POST / HTTP/1.1\r\n${ok}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n`,
+    "HG_BAD_REQUEST",
+  ],
   ["identity", `POST / HTTP/1.1\r\n${ok}Transfer-Encoding: identity\r\n`, "HG_BAD_REQUEST"],
   ["chunks in HTTP/1.0", `POST / HTTP/1.0\r\n${ok}Transfer-Encoding: chunked\r\n`, "HG_BAD_REQUEST"],
   ["another expectation", `POST / HTTP/1.1\r\n${ok}Expect: 200-ok\r\n`, "HG_EXPECTATION_FAILED"],
@@ -76,7 +92,10 @@ const refused: readonly [string, string, string][] = [
 
 for (const [what, text, code] of refused) {
   test(`${what} is refused with ${code}`, () => {
-    assert.throws(() => parse(`${text}\r\n`), (error) => error instanceof HeadError && error.code === code);
+    assert.throws(
+      () => parse(`${text}\r\n`),
+      (error) => error instanceof HeadError && error.code === code,
+    );
   });
 }
 
@@ -90,7 +109,8 @@ test("an absolute target gives path and host; without a path it is /", () => {
 });
 
 test("Connection says whether the connection goes on, and names fields that end here", () => {
-  const of = (version: string, value: string) => parse(`GET / ${version}\r\n${ok}Connection: ${value}\r\nUpgrade: x\r\n\r\n`);
+  const of = (version: string, value: string) =>
+    parse(`GET / ${version}\r\n${ok}Connection: ${value}\r\nUpgrade: x\r\n\r\n`);
   assert.equal(of("HTTP/1.1", "close")?.keepAlive, false);
   assert.equal(of("HTTP/1.1", "keep-alive, X-Secret")?.keepAlive, true);
   assert.deepEqual(of("HTTP/1.1", "keep-alive, X-Secret")?.nominated, ["x-secret"]);
@@ -101,8 +121,12 @@ test("Connection says whether the connection goes on, and names fields that end 
 });
 
 for (const [value, host] of [
-  ["EXAMPLE.com", "example.com"], ["example.com:8080", "example.com"], ["example.com.", "example.com"],
-  ["[::1]:80", "[::1]"], ["127.0.0.1", "127.0.0.1"], ["a:", "a"],
+  ["EXAMPLE.com", "example.com"],
+  ["example.com:8080", "example.com"],
+  ["example.com.", "example.com"],
+  ["[::1]:80", "[::1]"],
+  ["127.0.0.1", "127.0.0.1"],
+  ["a:", "a"],
 ] as const) {
   test(`the host of ${value} is ${host}`, () => assert.equal(hostName(value), host));
 }

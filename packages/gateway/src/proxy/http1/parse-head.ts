@@ -2,7 +2,16 @@ import { METHODS } from "node:http";
 import type { BodyFraming } from "../exchange.ts";
 import { Fields } from "./fields.ts";
 import type { ConnectionOptions, HeadLimits } from "./grammar.ts";
-import { HeadError, equalsLower, isHost, isTarget, isToken, parseLength, readConnection, walkFields } from "./grammar.ts";
+import {
+  HeadError,
+  equalsLower,
+  isHost,
+  isTarget,
+  isToken,
+  parseLength,
+  readConnection,
+  walkFields,
+} from "./grammar.ts";
 
 /** A request's head, checked. Filled in one pass over its fields. */
 export class RequestHead implements ConnectionOptions {
@@ -59,7 +68,8 @@ export function parseRequestHead(text: string, limits: HeadLimits, offset = 0): 
   // RFC 9112 §2.2: a CRLF in front of the request line is ignored; old clients send one after a body.
   while (text.charCodeAt(at) === 13 && at - offset < 8) {
     if (at + 1 >= text.length) return undefined;
-    if (text.charCodeAt(at + 1) !== 10) throw new HeadError("HG_BAD_REQUEST", "a CR without LF before the request line");
+    if (text.charCodeAt(at + 1) !== 10)
+      throw new HeadError("HG_BAD_REQUEST", "a CR without LF before the request line");
     at += 2;
   }
   const methodEnd = endOfMethod(text, at);
@@ -119,7 +129,8 @@ function endOfTarget(text: string, start: number, limits: HeadLimits): number {
     throw new HeadError("HG_URI_TOO_LONG", `the request target is over ${limits.uriBytes} bytes`);
   }
   if (at >= text.length) return -1;
-  if (text.charCodeAt(at) !== 32) throw new HeadError("HG_BAD_REQUEST", "the request line is not METHOD SP target SP version");
+  if (text.charCodeAt(at) !== 32)
+    throw new HeadError("HG_BAD_REQUEST", "the request line is not METHOD SP target SP version");
   if (at === start) throw new HeadError("HG_BAD_REQUEST", "the request line has no target");
   return at;
 }
@@ -143,7 +154,8 @@ function parseVersion(text: string, start: number): number {
     throw badVersion();
   }
   const minor = text.charCodeAt(start + 7) - 48;
-  if (text.charCodeAt(start + 8) !== 13 || text.charCodeAt(start + 9) !== 10 || minor < 0 || minor > 9) throw badVersion();
+  if (text.charCodeAt(start + 8) !== 13 || text.charCodeAt(start + 9) !== 10 || minor < 0 || minor > 9)
+    throw badVersion();
   if (minor > 1) throw new HeadError("HG_HTTP_VERSION", "only HTTP/1.0 and HTTP/1.1 are spoken here");
   return minor;
 }
@@ -224,7 +236,8 @@ function readField(text: string, offsets: number[], i: number, known: RequestHea
 }
 
 function readExpect(text: string, offsets: number[], i: number, known: RequestHead): void {
-  if (!equalsLower(text, offsets[i + 2] as number, offsets[i + 3] as number, "100-continue")) { // offsets are in fours
+  if (!equalsLower(text, offsets[i + 2] as number, offsets[i + 3] as number, "100-continue")) {
+    // offsets are in fours
     throw new HeadError("HG_EXPECTATION_FAILED", "the only expectation is 100-continue");
   }
   known.expectContinue = true;

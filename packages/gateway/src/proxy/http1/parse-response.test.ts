@@ -7,7 +7,8 @@ const parse = (text: string, method = "GET") => parseResponseHead(text, method, 
 
 test("every beginning of a valid head is incomplete, never refused", () => {
   const text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
-  for (let length = 0; length < text.length; length++) assert.equal(parse(text.slice(0, length)), undefined, String(length));
+  for (let length = 0; length < text.length; length++)
+    assert.equal(parse(text.slice(0, length)), undefined, String(length));
   assert.equal(parse(text)?.contentLength, 2);
 });
 
@@ -23,7 +24,8 @@ for (const [what, method, head, framing] of [
   ["no reason", "GET", "HTTP/1.1 200\r\nContent-Length: 2\r\n", "length"],
   ["an empty reason", "GET", "HTTP/1.1 200 \r\nContent-Length: 2\r\n", "length"],
 ] as const) {
-  test(`the body behind ${what} is framed by ${framing}`, () => assert.equal(parse(`${head}\r\n`, method)?.framing, framing));
+  test(`the body behind ${what} is framed by ${framing}`, () =>
+    assert.equal(parse(`${head}\r\n`, method)?.framing, framing));
 }
 
 test("the connection can be used again unless the answer says or implies otherwise", () => {
@@ -32,7 +34,10 @@ test("the connection can be used again unless the answer says or implies otherwi
   assert.equal(parse("HTTP/1.1 200 OK\r\n\r\n")?.keepAlive, false);
   assert.equal(parse("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")?.keepAlive, false);
   assert.equal(parse("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n")?.keepAlive, true);
-  assert.equal(parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=5, max=100\r\n\r\n")?.keepAliveMs, 5000);
+  assert.equal(
+    parse("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=5, max=100\r\n\r\n")?.keepAliveMs,
+    5000,
+  );
 });
 
 for (const [what, text] of [

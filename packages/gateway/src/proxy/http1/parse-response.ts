@@ -77,21 +77,40 @@ interface Known extends ConnectionOptions {
 }
 
 function readFields(
-  text: string, method: string, status: number, minorVersion: number, offsets: number[], fieldsStart: number, end: number,
+  text: string,
+  method: string,
+  status: number,
+  minorVersion: number,
+  offsets: number[],
+  fieldsStart: number,
+  end: number,
 ): ResponseHead {
   const known: Known = {
-    contentLength: -1, chunked: false, keepAliveMs: -1, hopByHop: [],
-    close: false, keepAlive: false, upgrade: false, nominated: undefined,
+    contentLength: -1,
+    chunked: false,
+    keepAliveMs: -1,
+    hopByHop: [],
+    close: false,
+    keepAlive: false,
+    upgrade: false,
+    nominated: undefined,
   };
   for (let i = 0; i < offsets.length; i += 4) readField(text, offsets, i, known);
   if (known.chunked && known.contentLength >= 0) throw broken("both Content-Length and Transfer-Encoding");
   if (known.chunked && minorVersion === 0) throw broken("Transfer-Encoding in an HTTP/1.0 answer");
   const framing = framingOf(method, status, known);
   return {
-    status, minorVersion, fields: new Fields(end === text.length ? text : text.slice(0, end), offsets), framing,
+    status,
+    minorVersion,
+    fields: new Fields(end === text.length ? text : text.slice(0, end), offsets),
+    framing,
     contentLength: known.contentLength,
     keepAlive: framing !== "close" && !known.close && (minorVersion === 1 || known.keepAlive),
-    keepAliveMs: known.keepAliveMs, hopByHop: known.hopByHop, nominated: known.nominated, fieldsStart, end,
+    keepAliveMs: known.keepAliveMs,
+    hopByHop: known.hopByHop,
+    nominated: known.nominated,
+    fieldsStart,
+    end,
   };
 }
 

@@ -42,7 +42,14 @@ export class ServerExchange implements Carrier, BodySink {
   #queued = 0;
   #deadline: WheelTimer | undefined;
 
-  constructor(connection: ClientConnection, server: ServerContext, exchange: Exchange, head: RequestHead, peer: Client, trusted: boolean) {
+  constructor(
+    connection: ClientConnection,
+    server: ServerContext,
+    exchange: Exchange,
+    head: RequestHead,
+    peer: Client,
+    trusted: boolean,
+  ) {
     this.exchange = exchange;
     this.head = head;
     this.body = head.framing === "none" ? undefined : new RequestBody(exchange.request);
@@ -80,7 +87,15 @@ export class ServerExchange implements Carrier, BodySink {
 
   requestLines(extraNames: readonly string[] | undefined): string {
     const { exchange, head } = this;
-    return forwardingLines(head, exchange.request, this.#peer, this.#connection.ownLines, this.#trusted, () => exchange.id, extraNames);
+    return forwardingLines(
+      head,
+      exchange.request,
+      this.#peer,
+      this.#connection.ownLines,
+      this.#trusted,
+      () => exchange.id,
+      extraNames,
+    );
   }
 
   /** Ends the exchange with HG_TIMEOUT after `ms`, or cuts an answer that streams then. */
@@ -132,7 +147,8 @@ export class ServerExchange implements Carrier, BodySink {
   }
 
   interim(lines: string): void {
-    if (this.head.minorVersion === 1 && !this.answerBegan && !this.over) this.#connection.socket.write(`${lines}\r\n`, "latin1");
+    if (this.head.minorVersion === 1 && !this.answerBegan && !this.over)
+      this.#connection.socket.write(`${lines}\r\n`, "latin1");
   }
 
   resumeBody(): void {
@@ -204,7 +220,8 @@ export class ServerExchange implements Carrier, BodySink {
     this.#connection.closeAfter = true;
     const failure = error instanceof HeadError ? new GatewayError(error.code, { detail: `${error.message}.` }) : error;
     if (this.over) this.#connection.destroy();
-    else if (this.answerBegan) this.abort(failure instanceof GatewayError ? failure : new GatewayError("HG_INTERNAL", { cause: failure }));
+    else if (this.answerBegan)
+      this.abort(failure instanceof GatewayError ? failure : new GatewayError("HG_INTERNAL", { cause: failure }));
     else this.fail(failure);
   }
 

@@ -71,7 +71,12 @@ function handleOf(socket: net.Socket): StreamHandle | null | undefined {
  */
 export function adopt(socket: net.Socket, events: WireEvents): net.Socket {
   const handle = handleOf(socket);
-  if (socket instanceof tls.TLSSocket || handle === null || handle === undefined || handle.useUserBuffer === undefined) {
+  if (
+    socket instanceof tls.TLSSocket ||
+    handle === null ||
+    handle === undefined ||
+    handle.useUserBuffer === undefined
+  ) {
     socket.on("data", (chunk: Buffer) => {
       if (!events.onBytes(chunk, chunk.length)) socket.pause();
     });
@@ -89,7 +94,10 @@ export function adopt(socket: net.Socket, events: WireEvents): net.Socket {
 /** Connects to `host:port`. `onConnect` comes before any other event. */
 export function dial(host: string, port: number, events: WireEvents, onConnect: () => void): net.Socket {
   const socket = net.connect({
-    host, port, noDelay: true, allowHalfOpen: true,
+    host,
+    port,
+    noDelay: true,
+    allowHalfOpen: true,
     onread: { buffer: readBuffer, callback: (length, buffer) => events.onBytes(buffer as Buffer, length) }, // ours, above
   });
   socket.once("connect", onConnect);
@@ -143,8 +151,12 @@ export function writeCopy(socket: net.Socket, buffer: Buffer, from: number, to: 
 export function writeText(socket: net.Socket, text: string, events: WireEvents): boolean {
   const handle = handleOf(socket);
   if (
-    direct === undefined || spareRequest === undefined || handle?.writeLatin1String === undefined ||
-    socket.writableLength > 0 || socket.connecting || !socket.writable
+    direct === undefined ||
+    spareRequest === undefined ||
+    handle?.writeLatin1String === undefined ||
+    socket.writableLength > 0 ||
+    socket.connecting ||
+    !socket.writable
   ) {
     return socket.write(text, "latin1");
   }

@@ -46,7 +46,14 @@ test("a block that was made here is written in order", () => {
 
 test("a field that is not valid in HTTP is refused where it is set", () => {
   const fields = new Fields();
-  for (const [name, value] of [["a b", "1"], ["", "1"], ["a", "1\r\nb: 2"], ["a", "1\n"], ["a", "\u0000"], ["a", "€"]] as const) {
+  for (const [name, value] of [
+    ["a b", "1"],
+    ["", "1"],
+    ["a", "1\r\nb: 2"],
+    ["a", "1\n"],
+    ["a", "\u0000"],
+    ["a", "€"],
+  ] as const) {
     assert.throws(() => fields.append(name, value), TypeError);
   }
   fields.append("a", "tab\tand \xff pass");

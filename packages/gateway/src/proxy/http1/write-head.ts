@@ -46,7 +46,12 @@ export function fieldLines(
   return text;
 }
 
-function isLeftOut(fields: Fields, i: number, leaveOut: readonly number[], nominated: readonly string[] | undefined): boolean {
+function isLeftOut(
+  fields: Fields,
+  i: number,
+  leaveOut: readonly number[],
+  nominated: readonly string[] | undefined,
+): boolean {
   const { raw, offsets } = fields;
   const start = offsets[i] as number; // i walks the offsets
   if (start < 0 || leaveOut.includes(i)) return true;

@@ -124,7 +124,11 @@ export class UpstreamCall implements ConnectionUser {
       if (this.complete && this.#sink !== undefined) this.#finish();
       return flowing;
     } catch (error) {
-      this.#fail(error instanceof HeadError ? new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: error, ...this.#where() }) : asGateway(error));
+      this.#fail(
+        error instanceof HeadError
+          ? new GatewayError("HG_UPSTREAM_PROTOCOL", { cause: error, ...this.#where() })
+          : asGateway(error),
+      );
       return false;
     }
   }
@@ -136,7 +140,12 @@ export class UpstreamCall implements ConnectionUser {
       if (this.#sink !== undefined) this.#finish();
       return;
     }
-    this.#fail(new GatewayError("HG_UPSTREAM_RESET", { ...this.#where(), cause: new Error("closed before the end of the answer") }));
+    this.#fail(
+      new GatewayError("HG_UPSTREAM_RESET", {
+        ...this.#where(),
+        cause: new Error("closed before the end of the answer"),
+      }),
+    );
   }
 
   onClose(error: Error | undefined): void {

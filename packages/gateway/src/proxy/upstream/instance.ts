@@ -1,12 +1,14 @@
 import type { InstanceResource } from "@headgate/schema";
 import type { Clock } from "../../core/clock.ts";
+import type { GatewayError } from "../../core/errors.ts";
 import type { Wheel } from "../../core/wheel.ts";
 import type { CounterHandle, Metrics } from "../../telemetry/metrics.ts";
 import type { PoolLimits } from "./pool.ts";
 import { Pool } from "./pool.ts";
 
 /** How an attempt ended, as the metrics name it. */
-export type Outcome = "success" | "error_status" | "connect" | "reset" | "timeout" | "protocol" | "aborted" | "overloaded";
+export type Outcome =
+  "success" | "error_status" | "connect" | "reset" | "timeout" | "protocol" | "aborted" | "overloaded";
 
 /**
  * One instance of a service as one thread sees it. Keyed by service and address: it outlives every snapshot that names
@@ -24,7 +26,14 @@ export class Instance {
   readonly #service: string;
   readonly #outcomes = new Map<Outcome, CounterHandle>();
 
-  constructor(service: string, resource: InstanceResource, limits: PoolLimits, clock: Clock, wheel: Wheel, metrics: Metrics) {
+  constructor(
+    service: string,
+    resource: InstanceResource,
+    limits: PoolLimits,
+    clock: Clock,
+    wheel: Wheel,
+    metrics: Metrics,
+  ) {
     const { host, port } = splitAddress(resource.address);
     this.address = resource.address;
     this.host = host;
@@ -45,6 +54,22 @@ export class Instance {
       this.#outcomes.set(outcome, counter);
     }
     counter.add(1);
+  }
+}
+
+/** The outcome of an attempt that failed. */
+export function outcomeOf(error: GatewayError): Outcome {
+  switch (error.code) {
+    case "HG_UPSTREAM_CONNECT":
+      return "connect";
+    case "HG_UPSTREAM_RESET":
+      return "reset";
+    case "HG_UPSTREAM_TIMEOUT":
+      return "timeout";
+    case "HG_OVERLOADED":
+      return "overloaded";
+    default:
+      return "protocol";
   }
 }
 

@@ -29,11 +29,17 @@ export interface PendingConnection {
   cancel(): void;
 }
 
+/** A request for a connection while all are in use. */
+interface Queued {
+  readonly waiter: Waiter;
+  readonly timer: WheelTimer;
+}
+
 /** The connections of one thread to one instance. The last one used is the first one used again. */
 export class Pool {
   readonly #instance: Instance;
   readonly #idle: UpstreamConnection[] = [];
-  readonly #waiters: Waiter[] = [];
+  readonly #queue: Queued[] = [];
   readonly #clock: Clock;
   readonly #wheel: Wheel;
   readonly #idleGauge: GaugeHandle;
@@ -45,7 +51,14 @@ export class Pool {
   #open = 0;
   #closing = false;
 
-  constructor(instance: Instance, limits: PoolLimits, clock: Clock, wheel: Wheel, idle: GaugeHandle, active: GaugeHandle) {
+  constructor(
+    instance: Instance,
+    limits: PoolLimits,
+    clock: Clock,
+    wheel: Wheel,
+    idle: GaugeHandle,
+    active: GaugeHandle,
+  ) {
     this.#instance = instance;
     this.limits = limits;
     this.#clock = clock;
@@ -76,27 +89,32 @@ export class Pool {
   /** Opens a connection, or waits for one where the pool is at its maximum. */
   request(waiter: Waiter): PendingConnection | undefined {
     if (this.#open < this.limits.max) return this.#connect(waiter);
-    if (this.#waiters.length >= this.limits.max * waitersFactor) {
+    const overloaded = (): void => {
       waiter.onFailure(new GatewayError("HG_OVERLOADED", { instance: this.#instance.address }));
+    };
+    if (this.#queue.length >= this.limits.max * waitersFactor) {
+      overloaded();
       return undefined;
     }
-    this.#waiters.push(waiter);
-    const timer = new WheelTimer(() => {
-      this.#dropWaiter(waiter);
-      waiter.onFailure(new GatewayError("HG_OVERLOADED", { instance: this.#instance.address }));
-    });
-    this.#wheel.arm(timer, this.#clock.now() + this.limits.connectMs);
+    const queued: Queued = {
+      waiter,
+      timer: new WheelTimer(() => {
+        this.#drop(queued);
+        overloaded();
+      }),
+    };
+    this.#queue.push(queued);
+    this.#wheel.arm(queued.timer, this.#clock.now() + this.limits.connectMs);
     return {
       cancel: () => {
-        this.#wheel.disarm(timer);
-        this.#dropWaiter(waiter);
+        this.#drop(queued);
       },
     };
   }
 
   /** `keepAliveMs`: what the instance announced, or -1. `nowMs`: about the present. */
   takeBack(connection: UpstreamConnection, keepAliveMs: number, nowMs: number): void {
-    const waiter = this.#waiters.shift();
+    const waiter = this.#nextWaiter();
     if (waiter !== undefined) {
       waiter.onConnection(connection);
       return;
@@ -123,7 +141,7 @@ export class Pool {
     } else {
       this.#activeGauge.add(-1);
     }
-    const waiter = this.#waiters.shift();
+    const waiter = this.#nextWaiter();
     if (waiter !== undefined) this.#connect(waiter);
   }
 
@@ -151,7 +169,13 @@ export class Pool {
     const timer = new WheelTimer(() => {
       connection.use(nobody);
       connection.destroy();
-      fail(new GatewayError("HG_UPSTREAM_TIMEOUT", { instance: address, cause: new Error("connect timed out"), nothingSent: true }));
+      fail(
+        new GatewayError("HG_UPSTREAM_TIMEOUT", {
+          instance: address,
+          cause: new Error("connect timed out"),
+          nothingSent: true,
+        }),
+      );
     });
     const connection = new UpstreamConnection(this.#instance, () => {
       this.#wheel.disarm(timer);
@@ -173,9 +197,17 @@ export class Pool {
     };
   }
 
-  #dropWaiter(waiter: Waiter): void {
-    const at = this.#waiters.indexOf(waiter);
-    if (at >= 0) this.#waiters.splice(at, 1);
+  #nextWaiter(): Waiter | undefined {
+    if (this.#queue.length === 0) return undefined;
+    const queued = this.#queue.shift();
+    if (queued !== undefined) this.#wheel.disarm(queued.timer);
+    return queued?.waiter;
+  }
+
+  #drop(queued: Queued): void {
+    this.#wheel.disarm(queued.timer);
+    const at = this.#queue.indexOf(queued);
+    if (at >= 0) this.#queue.splice(at, 1);
   }
 
   #reap(): void {

@@ -33,7 +33,13 @@ export class Service {
   readonly duration: HistogramHandle;
   readonly #balancer: RoundRobin<Instance>;
 
-  constructor(name: string, resource: ServiceResource, instances: readonly Instance[], load: ServiceLoad, context: UpstreamContext) {
+  constructor(
+    name: string,
+    resource: ServiceResource,
+    instances: readonly Instance[],
+    load: ServiceLoad,
+    context: UpstreamContext,
+  ) {
     this.name = name;
     this.timeouts = resource.timeouts;
     this.retry = resource.retry;

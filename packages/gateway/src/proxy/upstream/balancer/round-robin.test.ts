@@ -25,7 +25,11 @@ test("over one cycle each instance is picked exactly in proportion to its weight
 });
 
 test("picks are spread: an instance of weight 5 among two of weight 1 is not picked five times in a row", () => {
-  const items = [{ id: "a", weight: 5 }, { id: "b", weight: 1 }, { id: "c", weight: 1 }];
+  const items = [
+    { id: "a", weight: 5 },
+    { id: "b", weight: 1 },
+    { id: "c", weight: 1 },
+  ];
   const balancer = new RoundRobin(items, () => 0);
   const order = Array.from({ length: 7 }, () => balancer.pick(undefined)?.id).join("");
   assert.equal(order, "aabacaa");

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net from "node:net";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import type { GatewayError } from "../../core/errors.ts";
+import { Wheel } from "../../core/wheel.ts";
+import { Metrics } from "../../telemetry/metrics.ts";
+import type { UpstreamConnection } from "./connection.ts";
+import { Instance } from "./instance.ts";
+
+async function setup(t: TestContext, max: number) {
+  let now = 0;
+  const clock = { now: () => now, wall: () => 0 };
+  const wheel = new Wheel(0, 50);
+  const accepted: net.Socket[] = [];
+  const server = net.createServer((socket) => accepted.push(socket.on("error", () => {}))).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo; // listens on TCP
+  const limits = { max, idleMs: 60_000, connectMs: 2_000 };
+  const instance = new Instance(
+    "s",
+    { address: `127.0.0.1:${port}`, weight: 1 },
+    limits,
+    clock,
+    wheel,
+    new Metrics(() => {}),
+  );
+  t.after(() => {
+    instance.pool.close();
+    for (const socket of accepted) socket.destroy();
+    server.close();
+  });
+  const ask = () => {
+    const events: (UpstreamConnection | GatewayError)[] = [];
+    const ended = Promise.withResolvers<UpstreamConnection | GatewayError>();
+    const tell = (event: UpstreamConnection | GatewayError): void => {
+      events.push(event);
+      ended.resolve(event);
+    };
+    const pending = instance.pool.request({ onConnection: tell, onFailure: tell });
+    return { events, ended: ended.promise, pending };
+  };
+  const pass = (ms: number): void => {
+    for (const until = now + ms; now < until;) wheel.advance((now += 50));
+  };
+  return { instance, accepted, ask, pass, now: () => now };
+}
+
+test("at the maximum a request waits, takes over the next free connection, and is told once", async (t) => {
+  const { ask, pass, now } = await setup(t, 1);
+  const first = (await ask().ended) as UpstreamConnection; // there is room for one
+  const second = ask();
+  first.release(true, -1, now());
+  assert.equal(await second.ended, first);
+  // The limit of its wait has been called off.
+  pass(10_000);
+  assert.deepEqual(second.events, [first]);
+});
+
+test("a wait ends at the connect timeout with HG_OVERLOADED, and a full queue refuses at once", async (t) => {
+  const { ask, pass } = await setup(t, 1);
+  await ask().ended;
+  const waiting = Array.from({ length: 4 }, ask);
+  assert.equal(((await ask().ended) as GatewayError).code, "HG_OVERLOADED");
+  pass(2_100);
+  for (const { ended } of waiting) assert.equal(((await ended) as GatewayError).code, "HG_OVERLOADED");
+});
+
+test("a cancelled wait gets nothing, and the connection goes to the one behind it", async (t) => {
+  const { ask, now } = await setup(t, 1);
+  const first = (await ask().ended) as UpstreamConnection; // there is room for one
+  const cancelled = ask();
+  const behind = ask();
+  cancelled.pending?.cancel();
+  first.release(true, -1, now());
+  assert.equal(await behind.ended, first);
+  assert.deepEqual(cancelled.events, []);
+});
+
+test("a connection that was not given back makes room for the next", async (t) => {
+  const { ask } = await setup(t, 1);
+  const first = (await ask().ended) as UpstreamConnection; // there is room for one
+  const second = ask();
+  first.release(false, 0, 0);
+  assert.notEqual(await second.ended, first);
+});
+
+test("idle connections are closed after the idle limit, and earlier where the instance announces less", async (t) => {
+  const { instance, ask, pass, now } = await setup(t, 4);
+  const [a, b] = (await Promise.all([ask().ended, ask().ended])) as [UpstreamConnection, UpstreamConnection]; // there is room
+  a.release(true, 5_000, now());
+  b.release(true, -1, now());
+  pass(4_100);
+  assert.equal(a.usable, false);
+  assert.equal(b.usable, true);
+  assert.equal(instance.pool.takeIdle(), b);
+});
+
+test("an idle connection that the instance closes, or on which it talks, is not used again", async (t) => {
+  const { instance, accepted, ask, now } = await setup(t, 4);
+  const connection = (await ask().ended) as UpstreamConnection; // there is room
+  connection.release(true, -1, now());
+  const closed = once(connection.socket, "close");
+  accepted[0]?.write("HTTP/1.1 408 Request Timeout\r\n\r\n");
+  await closed;
+  assert.equal(instance.pool.takeIdle(), undefined);
+  assert.equal(instance.pool.open, 0);
+});
