@@ -24,6 +24,8 @@ export interface Measured {
 }
 
 const warmUpSecondsMin = 3;
+/** With thousands of routes each of them has to be asked often enough to have its series and its place in old memory. */
+const warmUpSecondsManyRoutes = 12;
 
 /**
  * Loads every contender in turn, round after round, so that what else happens on the machine hits all alike. The order
@@ -33,8 +35,10 @@ const warmUpSecondsMin = 3;
 export async function measureRounds(bench: Bench, contenders: readonly Contender[]): Promise<Measured[]> {
   const seconds = bench.secondsPerRound;
   const rounds = new Map(contenders.map((contender) => [contender, [] as Round[]]));
-  const warmUpSeconds = bench.quick ? seconds : Math.max(seconds, warmUpSecondsMin);
-  for (const { running, load } of contenders) await runWrk(running.port, { ...load, seconds: warmUpSeconds });
+  for (const { running, load } of contenders) {
+    const least = (load.routes ?? 0) > 1000 ? warmUpSecondsManyRoutes : warmUpSecondsMin;
+    await runWrk(running.port, { ...load, seconds: bench.quick ? seconds : Math.max(seconds, least) });
+  }
   for (let round = 0; round < bench.rounds; round++) {
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const before = contender.running.cpuUs();

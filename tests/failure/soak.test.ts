@@ -6,7 +6,7 @@ import { soak } from "./soak-run.ts";
 test("five seconds of reloads, dying instances and clients that go away: every answer is its request's, nothing leaks", async (t) => {
   const scope = new ManualScope();
   t.after(() => scope.close());
-  const report = await soak(scope, { seconds: 5, clients: 12, workers: 2 });
+  const report = await soak(scope, { seconds: 4, warmUpSeconds: 1, clients: 12, workers: 2 });
   assert.deepEqual(report.failures, []);
   assert.ok(
     report.answered > 200 && report.aborted > 0 && report.reloads > 10 && report.kills > 3,

@@ -15,6 +15,7 @@ const scope = new ManualScope();
 try {
   const report = await soak(scope, {
     seconds: Number(values.minutes) * 60,
+    warmUpSeconds: 20,
     clients: Number(values.clients),
     workers: Number(values.workers),
   });

@@ -18,7 +18,13 @@ const host = new WorkerHost({
   utilization: busyShare(),
   post: (message) => port.postMessage(message),
   exit: () => process.exit(0),
-  build: (log, metrics) => workerParts(start, log, metrics),
+  build: (log, metrics) => {
+    // A promise that a user's middleware forgot must not take every connection of this thread down with it.
+    process.on("unhandledRejection", (reason) => {
+      log.error({ err: reason }, "A promise that nobody waits for was rejected; look for a missing await in a middleware.");
+    });
+    return workerParts(start, log, metrics);
+  },
 });
 port.on("message", (message: ToWorker) => host.receive(message));
 

@@ -1,6 +1,6 @@
 export type * from "./resources.ts";
 export type { Parsed, Path, Problem } from "./problems.ts";
-export type { ValidatedDocument } from "./validate.ts";
+export type { ValidatedDocument, ValidationCache } from "./validate.ts";
 export { documentJsonSchema } from "./document.ts";
 export { isNetwork } from "./network-syntax.ts";
 export { formatPath, parseWith, quote } from "./problems.ts";
@@ -16,4 +16,4 @@ export {
   ratio,
   timeout,
 } from "./units.ts";
-export { validateDocument } from "./validate.ts";
+export { validateDocument, validationCache } from "./validate.ts";

@@ -9,19 +9,19 @@ import type { Match, RouteResource } from "./resources.ts";
  */
 export function unreachableRoutes(routes: Readonly<Record<string, RouteResource>>): Problem[] {
   const winners = new Map<string, string>();
-  const shapes = new Map<string, string[]>();
-  for (const [name, route] of Object.entries(routes)) {
-    const keys = route.match.flatMap(shapesOf);
-    shapes.set(name, keys);
-    for (const key of keys) {
-      const other = winners.get(key);
-      if (other === undefined || comesFirst(name, other, routes)) winners.set(key, name);
+  const entries = Object.entries(routes);
+  for (const [name, route] of entries) {
+    for (const match of route.match) {
+      for (const key of shapesOf(match)) {
+        const other = winners.get(key);
+        if (other === undefined || comesFirst(name, other, routes)) winners.set(key, name);
+      }
     }
   }
   const problems: Problem[] = [];
-  for (const [name, keys] of shapes) {
-    const hiding = new Set(keys.map((key) => winners.get(key) ?? name));
-    if (hiding.has(name)) continue;
+  for (const [name, route] of entries) {
+    if (route.match.some((match) => shapesOf(match).some((key) => winners.get(key) === name))) continue;
+    const hiding = new Set(route.match.flatMap(shapesOf).map((key) => winners.get(key) ?? name));
     const others = [...hiding].map(quote).join(", ");
     problems.push({
       path: ["routes", name],
@@ -38,8 +38,17 @@ function comesFirst(name: string, other: string, routes: Readonly<Record<string,
   return difference === 0 ? name < other : difference > 0;
 }
 
+// A match never changes: of ten thousand routes that are validated again, those that are the same objects cost nothing.
+const knownShapes = new WeakMap<Match, readonly string[]>();
+
 /** One text for each host and method of an alternative: equal texts take exactly the same requests. */
-function shapesOf(match: Match): string[] {
+function shapesOf(match: Match): readonly string[] {
+  let shapes = knownShapes.get(match);
+  if (shapes === undefined) knownShapes.set(match, (shapes = writeShapes(match)));
+  return shapes;
+}
+
+function writeShapes(match: Match): string[] {
   const conditions = JSON.stringify([
     // Parameter names do not change what a path takes; a match without a path takes what `/*` takes, but less specifically.
     match.path?.replace(/\/:[^/]+/g, "/:") ?? "",

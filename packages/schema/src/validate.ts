@@ -15,19 +15,44 @@ import { parseWith, typeOf, unknownKey } from "./problems.ts";
 import type { Path, Problem } from "./problems.ts";
 import { unreachableRoutes } from "./reach.ts";
 import type { ChainEntry, GatewaySettings, MiddlewareResource, Resources } from "./resources.ts";
+import { salvage } from "./salvage.ts";
+import { didYouMean } from "./suggest.ts";
 import { takeUnavailable, unavailableProblem } from "./unavailable.ts";
 
 export interface ValidatedDocument {
   /** Absent if any problem is an error. */
   readonly value?: { readonly gateway: GatewaySettings; readonly resources: Resources };
+  /**
+   * The resources as far as they could be read, those with problems without the parts that are wrong: for checks of
+   * the whole, which should not wait until the last misspelt key is corrected. Never to be served. Absent where a
+   * section that others refer to could not be read: all it holds would seem to be missing.
+   */
+  readonly readable?: Resources;
   readonly problems: readonly Problem[];
+}
+
+/** What was found of one resource under its path. */
+interface Known {
+  readonly kind: string;
+  readonly name: string;
+  readonly problems: readonly Problem[];
+  readonly validated: Validated<unknown>;
+}
+
+/** What was found of resources that were validated, by the object as it was written. */
+export type ValidationCache = WeakMap<object, Known>;
+
+/** An empty cache, for who validates documents of which most parts are the same objects as before, and never changed. */
+export function validationCache(): ValidationCache {
+  return new WeakMap();
 }
 
 /**
  * Validates a whole document: every problem, not the first. References between resources and the settings of
- * middlewares are not its business. Absent and empty sections are the same. Never throws.
+ * middlewares are not its business. Absent and empty sections are the same. Never throws. With a `cache`, resources
+ * that were validated before are not validated again, and their values are the same objects as then.
  */
-export function validateDocument(input: unknown): ValidatedDocument {
+export function validateDocument(input: unknown, cache?: ValidationCache): ValidatedDocument {
   const problems: Problem[] = [];
   const document = input === null || input === undefined ? {} : input;
   if (!isMap(document)) {
@@ -39,23 +64,51 @@ export function validateDocument(input: unknown): ValidatedDocument {
     if (sections.includes(key)) continue;
     problems.push(unavailableProblem([key], value) ?? unknownKey([key], key, sections));
   }
-  const gateway = validateOne(gatewaySchema, document["gateway"] ?? {}, ["gateway"], checkGateway, toGateway, problems);
-  const routes = validateKind(document["routes"], "routes", routeSchema, checkRoute, toRoute, problems);
-  const resources: Resources = {
-    routes,
-    services: validateKind(document["services"], "services", serviceSchema, checkService, toService, problems),
-    middlewares: validateKind(document["middlewares"], "middlewares", chainEntrySchema, checkNamed, toNamed, problems),
-    consumers: validateKind(document["consumers"], "consumers", consumerSchema, none, toConsumer, problems),
-    plugins: validateKind(document["plugins"], "plugins", pluginSchema, none, toPlugin, problems),
+  const { value: gateway } = validateOne(
+    gatewaySchema,
+    document["gateway"] ?? {},
+    ["gateway"],
+    checkGateway,
+    toGateway,
+    problems,
+  );
+  const run: Run = { document, cache, problems };
+  const routes = validateKind(run, "routes", routeSchema, checkRoute, toRoute);
+  const consumers = validateKind(run, "consumers", consumerSchema, none, toConsumer);
+  const readable: Resources = {
+    routes: routes.readable,
+    services: validateKind(run, "services", serviceSchema, checkService, toService).readable,
+    middlewares: validateKind(run, "middlewares", chainEntrySchema, checkNamed, toNamed).readable,
+    consumers: consumers.readable,
+    plugins: validateKind(run, "plugins", pluginSchema, none, toPlugin).readable,
     global: validateGlobal(document["global"], problems),
   };
-  problems.push(...checkConsumers(resources.consumers), ...unreachableRoutes(routes));
-  if (gateway === undefined || problems.some((problem) => problem.severity === "error")) return { problems };
-  return { value: { gateway, resources }, problems };
+  problems.push(...checkConsumers(consumers.valid), ...unreachableRoutes(routes.valid));
+  if (gateway === undefined || problems.some((problem) => problem.severity === "error")) {
+    return hidesReferences(document, sections) ? { problems } : { readable, problems };
+  }
+  // Without a problem everything that is readable is valid.
+  return { value: { gateway, resources: readable }, readable, problems };
+}
+
+/** Whether what a section holds that others refer to is out of sight: it is misspelt, or no map. */
+function hidesReferences(document: Readonly<Record<string, unknown>>, sections: readonly string[]): boolean {
+  const referred = ["services", "middlewares", "plugins"];
+  return Object.entries(document).some(([key, value]) =>
+    sections.includes(key)
+      ? referred.includes(key) && value !== null && value !== undefined && !isMap(value)
+      : referred.includes(didYouMean(key, sections) ?? ""),
+  );
 }
 
 /** Checks that do not depend on the schema having accepted the whole: they look at what is there. */
 type RawCheck = (input: unknown, path: Path) => Problem[];
+
+/** `value` is absent where something is wrong, `readable` where nothing of it could be read. */
+interface Validated<T> {
+  readonly value?: T;
+  readonly readable?: T;
+}
 
 function validateOne<S extends z.ZodType, T>(
   schema: S,
@@ -64,44 +117,73 @@ function validateOne<S extends z.ZodType, T>(
   check: RawCheck,
   normalize: (written: z.output<S>) => T,
   problems: Problem[],
-): T | undefined {
+): Validated<T> {
   const before = problems.length;
   const available = takeUnavailable(input, path, problems);
   const parsed = parseWith(schema, available, path);
   problems.push(...parsed.problems, ...check(available, path));
-  // Where a raw check objects, normalizing would have to guess which of two settings was meant.
-  if (!parsed.ok || problems.slice(before).some((problem) => problem.severity === "error")) return undefined;
-  return normalize(parsed.value);
+  const written = parsed.ok ? parsed.value : salvage(schema, available, path, parsed.problems);
+  if (written === undefined) return {};
+  const readable = normalize(written);
+  // Where a raw check objects, normalizing had to guess which of two settings was meant.
+  if (problems.slice(before).some((problem) => problem.severity === "error")) return { readable };
+  return { value: readable, readable };
+}
+
+/** One validation of a document: what it is of, and where its problems go. */
+interface Run {
+  readonly document: Readonly<Record<string, unknown>>;
+  readonly cache: ValidationCache | undefined;
+  readonly problems: Problem[];
 }
 
 function validateKind<S extends z.ZodType, T>(
-  input: unknown,
+  { document, cache, problems }: Run,
   kind: string,
   schema: S,
   check: RawCheck,
   normalize: (written: z.output<S>) => T,
-  problems: Problem[],
-): Record<string, T> {
+): { readonly valid: Record<string, T>; readonly readable: Record<string, T> } {
+  const input = document[kind];
   const valid: [string, T][] = [];
-  if (input === null || input === undefined) return {};
+  const all: [string, T][] = [];
+  if (input === null || input === undefined) return { valid: {}, readable: {} };
   if (!isMap(input)) {
     problems.push({ path: [kind], message: `expected a map of names, got ${typeOf(input)}`, severity: "error" });
-    return {};
+    return { valid: {}, readable: {} };
   }
   for (const [name, written] of Object.entries(input)) {
-    const path = [kind, name];
-    const wrongName = nameProblem(name);
-    if (wrongName !== undefined) problems.push({ path, message: wrongName, severity: "error" });
-    const value = validateOne(schema, written, path, check, normalize, problems);
+    let known = recall(cache, kind, name, written);
+    if (known === undefined) {
+      const own: Problem[] = [];
+      const path = [kind, name];
+      const wrongName = nameProblem(name);
+      if (wrongName !== undefined) own.push({ path, message: wrongName, severity: "error" });
+      known = { kind, name, validated: validateOne(schema, written, path, check, normalize, own), problems: own };
+      if (typeof written === "object" && written !== null) cache?.set(written, known);
+    }
+    const { validated } = known;
+    for (const problem of known.problems) problems.push(problem);
+    const { value, readable } = validated as Validated<T>; // the cache keeps kinds apart, and each has one T
     if (value !== undefined) valid.push([name, value]);
+    if (readable !== undefined) all.push([name, readable]);
   }
-  return Object.fromEntries(valid);
+  const readable = Object.fromEntries(all);
+  // What is valid is readable: the same number of both is the same.
+  return { valid: valid.length === all.length ? readable : Object.fromEntries(valid), readable };
 }
 
-function validateGlobal(input: unknown, problems: Problem[]): ChainEntry[] {
+function recall(cache: ValidationCache | undefined, kind: string, name: string, written: unknown): Known | undefined {
+  if (cache === undefined || typeof written !== "object" || written === null) return undefined;
+  const known = cache.get(written);
+  // An alias can make two resources of one object.
+  return known?.kind === kind && known.name === name ? known : undefined;
+}
+
+function validateGlobal(input: unknown, problems: Problem[]): readonly ChainEntry[] {
   if (input === null || input === undefined) return [];
   const normalize = (written: z.output<typeof documentSchema.shape.global>) => written.map(toChainEntry);
-  return validateOne(documentSchema.shape.global, input, ["global"], checkChain, normalize, problems) ?? [];
+  return validateOne(documentSchema.shape.global, input, ["global"], checkChain, normalize, problems).readable ?? [];
 }
 
 /** A named configuration: one middleware with its settings. Conditions belong where it is used. */

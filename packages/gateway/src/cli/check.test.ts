@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { Command } from "commander";
+import { middlewares } from "../middlewares/index.ts";
 import { checkCommand, runCheck, runCheckWithPlugins } from "./check.ts";
 
 /** Runs `check` in a directory that holds these files. */
@@ -31,11 +32,42 @@ test("a valid document ends in 0 and says what it holds", async (t) => {
 });
 
 test("each problem stands on a line with its place, and below it the way out", async (t) => {
-  const { code, written } = await check(t, { "a.yaml": "rutes: {}\nroutes:\n  r: { to: x }\n" }, ["a.yaml"]);
+  const { code, written } = await check(t, { "a.yaml": "rutes: {}\nroutes:\n  r: { respond: {} }\n" }, ["a.yaml"]);
   assert.equal(code, 1);
   assert.equal(
     written.stdout,
     'a.yaml:1:1: rutes: unknown key "rutes"\n    did you mean "routes"?\na.yaml: not valid (1 error)\n',
+  );
+});
+
+test("a mistake in one place hides none in another: one run tells them all", async (t) => {
+  const document = [
+    "global: [requestid]",
+    "routes:",
+    "  a: { match: { path: a }, use: [{ rate-limit: { limt: 1 } }], to: usrs, timout: 1s }",
+    "  b: { use: [{}, { cors: {}, jwt: {} }, { body-limit: lots }], to: users }",
+    "services:",
+    '  users: { instances: [{ address: "127.0.0.1" }] }',
+  ];
+  const { surroundings } = await check(t, { "a.yaml": document.join("\n") }, ["a.yaml"]);
+  let stdout = "";
+  const written = { write: (text: string) => (stdout += text) };
+  assert.equal(runCheck(["a.yaml"], { ...surroundings, stdout: written, middlewares, json: true }), 1);
+  const { problems } = JSON.parse(stdout) as { problems: { line: number; path: string }[] };
+  assert.deepEqual(
+    problems.map(({ line, path }) => `${line} ${path}`),
+    [
+      "1 global[0]",
+      "3 routes.a.match.path",
+      "3 routes.a.use[0].rate-limit.limit",
+      "3 routes.a.use[0].rate-limit.limt",
+      "3 routes.a.to",
+      "3 routes.a.timout",
+      "4 routes.b.use[0]",
+      "4 routes.b.use[1]",
+      "4 routes.b.use[2].body-limit",
+      "6 services.users.instances[0].address",
+    ],
   );
 });
 

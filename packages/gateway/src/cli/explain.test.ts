@@ -127,3 +127,9 @@ test("a gateway that cannot be asked ends in 3 with a way out", async () => {
   assert.equal(tokenless.code, 3);
   assert.match(tokenless.err, /--data-dir/);
 });
+
+test("a document that is not there is named without a line", async () => {
+  const { code, err } = await run(["GET", "/", "-c", "none.yaml"]);
+  assert.equal(code, 1);
+  assert.match(err, /^none\.yaml: the file could not be read\n/);
+});

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { explain, parseExplainInput, type ExplainInput } from "../control/explain.ts";
 import type { Explanation } from "../control/explanation.ts";
 import { loadFile } from "../control/store/file/load.ts";
+import { formatProblem } from "./check.ts";
 import { formatExplanation } from "./explain-text.ts";
 
 /** What the command reads and writes besides its arguments. */
@@ -128,10 +129,7 @@ function explainFile(input: ExplainInput, file: string, io: ExplainIo): Explanat
   const { env, readFile } = io;
   const loaded = loadFile(file, readFile === undefined ? { env } : { env, readFile });
   if (loaded.value === undefined) {
-    for (const { severity, line, column, pathText, message } of loaded.problems) {
-      if (severity === "error")
-        io.stderr(`${file}:${line}:${column}: ${pathText === "" ? "" : `${pathText}: `}${message}\n`);
-    }
+    for (const problem of loaded.problems) if (problem.severity === "error") io.stderr(`${formatProblem(problem)}\n`);
     io.stderr(`${file} is not valid, so nothing can be explained; \`headgate check ${file}\` says more.\n`);
     return 1;
   }

@@ -33,8 +33,8 @@ export interface Surroundings {
 
 /**
  * `headgate start`: runs the gateway until SIGTERM or SIGINT, which drain it; a second one ends it at once. SIGHUP reads
- * the document again and reopens the logs. Resolves with the exit code: 0 drained, 1 it could not start. Throws a
- * UsageError for flags that cannot be.
+ * the document again and reopens the logs. Resolves with the exit code: 0 drained, 1 it could not start, 2 a flag or
+ * variable is not valid. Throws a UsageError for flags that cannot be.
  */
 export async function start(flags: StartFlags, surroundings: Surroundings): Promise<number> {
   const { env, cwd, stderr, clock, timers, terminal } = surroundings;
@@ -51,9 +51,7 @@ export async function start(flags: StartFlags, surroundings: Surroundings): Prom
   const seenMs = clock.now();
   const first = await reader.read((settings) => pluginCacheOf(settings, cwd));
   if (!isValid(first)) {
-    for (const problem of first.problems) stderr(`${describeProblem(problem)}\n`);
-    stderr(`${named} is not valid, so nothing was started; correct it and start again.\n`);
-    return 1;
+    return refuse(named, first.problems, stderr);
   }
   const log = terminal ? openTerminalLog(stderr, clock, !env["NO_COLOR"]) : openJsonLog();
   const { version, process, cores, workerEntry } = surroundings;
@@ -79,6 +77,18 @@ export async function start(flags: StartFlags, surroundings: Surroundings): Prom
   await gateway.drain();
   log.flush();
   return 0;
+}
+
+/** Says what is wrong, and whether it is the document (1) or only what this command was called with (2). */
+function refuse(named: string, problems: ReadDocument["problems"], stderr: (text: string) => void): number {
+  for (const problem of problems) stderr(`${describeProblem(problem)}\n`);
+  const errors = problems.filter(({ severity }) => severity === "error");
+  if (errors.length > 0 && errors.every(({ file = "" }) => /^(--|HEADGATE_)/.test(file))) {
+    stderr("Nothing was started; correct the flag or variable and start again.\n");
+    return 2;
+  }
+  stderr(`${named} is not valid, so nothing was started; correct it and start again.\n`);
+  return 1;
 }
 
 function isValid(document: ReadDocument): document is ReadDocument & { value: NonNullable<ReadDocument["value"]> } {

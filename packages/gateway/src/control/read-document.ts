@@ -5,6 +5,7 @@ import { bundlePlugin, PluginError, prunePluginCache, tryPlugin, type PluginProb
 import type { ReadDocument } from "./replicate-file.ts";
 import type { ReportedProblem } from "./report.ts";
 import { resolve, type MiddlewareTable } from "./resolve.ts";
+import { LoadCache } from "./store/file/load-cache.ts";
 import { formatOrigin, loadFiles, type LoadedFile, type LoadOptions, type LocatedProblem } from "./store/file/load.ts";
 
 export interface DocumentReaderOptions {
@@ -21,6 +22,8 @@ export class DocumentReader {
   readonly #options: DocumentReaderOptions;
   /** Digests of modules that loaded; they need not be tried again. */
   readonly #tried = new Set<string>();
+  /** Most of a document is the same the next time. */
+  readonly #cache = new LoadCache();
   #loaded: LoadedFile | undefined;
 
   constructor(options: DocumentReaderOptions) {
@@ -38,7 +41,7 @@ export class DocumentReader {
     const { file, env, settings, defaults, table } = this.#options;
     const check = (resources: Resources): Problem[] =>
       resolve(resources, table, new Set(Object.keys(resources.plugins)));
-    const loaded = loadFiles([file], { env, settings, defaults, resolve: check });
+    const loaded = loadFiles([file], { env, settings, defaults, resolve: check, cache: this.#cache });
     this.#loaded = loaded;
     const problems = loaded.problems.map(reported);
     const paths = [...loaded.files];

@@ -22,6 +22,11 @@ function problem(path: string, severity: "error" | "warning" = "error"): Reporte
   return { severity, path, message: "is wrong" };
 }
 
+test("the time to apply a change has its series before there was a change", async () => {
+  const { rendered } = reporting();
+  assert.match(await rendered(), /^headgate_config_apply_seconds_count 0$/m);
+});
+
 test("what is live is reported with its revision, its age and how long it took to apply", async () => {
   const { report, time, rendered } = reporting();
   assert.equal(report.ageSeconds, 0);

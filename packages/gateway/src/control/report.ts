@@ -32,6 +32,8 @@ export class Report {
     this.#metrics = metrics;
     this.startedWallMs = clock.wall();
     this.#startedMs = clock.now();
+    // There from the start, with nothing counted: a rate over a series that appears with its first value misses it.
+    metrics.histogram("config_apply_seconds");
   }
 
   get phase(): "starting" | "serving" | "draining" {

@@ -50,6 +50,7 @@ class Resolver {
     const to = this.#resources.routes[name]?.to ?? [];
     const path = ["routes", name, "to"];
     for (const [index, { service }] of to.entries()) {
+      if (Object.hasOwn(this.#resources.services, service)) continue;
       // `to: name` stands for a list of one; its place is then that of the nearest written part around, `to` itself.
       this.#checkService(service, [...path, index, "service"]);
     }
@@ -86,7 +87,18 @@ class Resolver {
   }
 
   #checkChain(chain: readonly ChainEntry[], path: Path): void {
-    for (const [index, entry] of chain.entries()) this.#checkEntry(entry, [...path, index]);
+    for (const [index, entry] of chain.entries()) {
+      if (!this.#takes(entry)) this.#checkEntry(entry, [...path, index]);
+    }
+  }
+
+  /** Whether there is nothing to tell of a step: found out without the path that only a problem needs. */
+  #takes(entry: ChainEntry): boolean {
+    const { name, settings } = entry;
+    const definition = this.#table.get(name);
+    if (definition !== undefined) return settingsProblems(entry, definition).length === 0;
+    if (Object.hasOwn(this.#resources.middlewares, name)) return settings === undefined;
+    return this.#plugins.has(name);
   }
 
   #checkEntry(entry: ChainEntry, path: Path): void {
@@ -94,8 +106,9 @@ class Resolver {
     const inside = settings === undefined ? path : [...path, name];
     const definition = this.#table.get(name);
     if (definition !== undefined) {
-      // A bare name asks for every default.
-      this.#problems.push(...parseWith(definition.config, settings ?? {}, inside).problems);
+      for (const problem of settingsProblems(entry, definition)) {
+        this.#problems.push({ ...problem, path: [...inside, ...problem.path] });
+      }
     } else if (Object.hasOwn(this.#resources.middlewares, name)) {
       if (settings === undefined) return;
       const hint = `change middlewares.${name}, or use its middleware here`;
@@ -113,6 +126,24 @@ class Resolver {
   #add(path: Path, message: string, hint: string): void {
     this.#problems.push({ path, message, hint, severity: "error" });
   }
+}
+
+interface Judged {
+  readonly definition: MiddlewareDefinition;
+  /** Paths start at the settings. */
+  readonly problems: readonly Problem[];
+}
+
+// An entry never changes, and of ten thousand routes all but one are the same objects as before the change.
+const judged = new WeakMap<ChainEntry, Judged>();
+
+function settingsProblems(entry: ChainEntry, definition: MiddlewareDefinition): readonly Problem[] {
+  const known = judged.get(entry);
+  if (known?.definition === definition) return known.problems;
+  // A bare name asks for every default.
+  const { problems } = parseWith(definition.config, entry.settings ?? {}, []);
+  judged.set(entry, { definition, problems });
+  return problems;
 }
 
 function hintFor(name: string, known: readonly string[], sections: string): string {

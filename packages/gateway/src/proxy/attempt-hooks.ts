@@ -45,7 +45,15 @@ export async function runHooks(
   let sent = false;
   const run = async (at: number): Promise<void> => {
     const hook = hooks[at];
-    if (hook !== undefined) return hook(attempt, () => run(at + 1));
+    if (hook !== undefined) {
+      return hook(attempt, () => {
+        const rest = run(at + 1);
+        // A hook that does not wait for it must not end the thread with its rejection.
+        rest.catch(() => {});
+        return rest;
+      });
+    }
+    if (sent) throw new GatewayError("HG_INTERNAL", { cause: new Error("an attempt hook called next() twice") });
     sent = true;
     return last();
   };

@@ -23,6 +23,9 @@ import type { Service } from "./upstream/service.ts";
 /** How long an instance may leave `Expect: 100-continue` unanswered before the gateway lets the client send. */
 const continueWaitMs = 1_000;
 
+/** What must never stand in a request line: anything but visible ASCII would end or split it. */
+const notInTarget = /[^\x21-\x7e]/;
+
 /** What attempts need of the thread they run in. */
 export interface ForwardContext {
   readonly clock: Clock;
@@ -60,7 +63,8 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   #answerBegan = false;
   #hooked: HookedAttempt | undefined;
   #hookDone: { resolve: () => void; reject: (error: unknown) => void } | undefined;
-  #settled = false;
+  /** Nothing more will be tried. */
+  settled = false;
   /** The answer took more than one read. */
   #streamed = false;
 
@@ -107,10 +111,17 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     this.#pending = undefined;
     const exchange = this.#exchange;
     const { request } = exchange;
+    const target = request.path + request.search;
+    if (target.charCodeAt(0) !== 47 || notInTarget.test(target)) {
+      connection.release(true, -1, this.#context.clock.now());
+      this.#endAttempt("aborted");
+      this.#settle(new GatewayError("HG_INTERNAL", { cause: new Error("a step made the path one that HTTP forbids") }));
+      return;
+    }
     const call = new UpstreamCall(connection, request.method, this.#carrier.dechunk, this);
     this.#call = call;
     exchange.upstreamStartMs = this.#context.clock.now();
-    const head = `${request.method} ${request.path}${request.search} HTTP/1.1\r\n${this.#carrier.requestLines(this.#hooked?.names)}${this.#hooked?.lines ?? ""}\r\n`;
+    const head = `${request.method} ${target} HTTP/1.1\r\n${this.#carrier.requestLines(this.#hooked?.names)}${this.#hooked?.lines ?? ""}\r\n`;
     const { body } = this.#carrier;
     if (body === undefined) {
       writeText(connection.socket, head, connection);
@@ -156,6 +167,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     if (this.#service.retriesStatus(head.status) && this.#canRetryStatus(head.status)) return;
     exchange.upstreamHeadMs = this.#context.clock.now();
     this.answered = this.#call;
+    this.#awaitsContinue = false;
     const { response } = exchange;
     response.status = head.status;
     response.headers = head.fields;
@@ -184,7 +196,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   }
 
   nowMs(): number {
-    return this.#streamed ? this.#context.clock.now() : this.#exchange.upstreamHeadMs;
+    return this.#streamed || this.answered === undefined ? this.#context.clock.now() : this.#exchange.upstreamHeadMs;
   }
 
   /** An attempt took too long, or the wait for 100 Continue did. */
@@ -204,6 +216,14 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   /** The answer waits for the client, which is not the instance's fault: its silence does not count meanwhile. */
   pauseIdle(): void {
     this.#context.wheel.disarm(this);
+  }
+
+  /** The client takes bytes again. */
+  resumeIdle(): void {
+    const call = this.answered;
+    if (call === undefined || call.complete) return;
+    this.#arm(this.#context.clock.now(), this.#service.timeouts.idleMs);
+    call.resume();
   }
 
   #try(): void {
@@ -234,6 +254,11 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     const send = (): Promise<void> =>
       new Promise((resolve, reject) => {
         sent = true;
+        // A hook may come back when the client has long gone.
+        if (this.settled || this.#hooked !== attempt) {
+          reject(new GatewayError("HG_CLIENT_CLOSED"));
+          return;
+        }
         this.#hookDone = { resolve, reject };
         this.#connect(instance);
       });
@@ -249,6 +274,10 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     let unsent: string | undefined = head;
     const sink: BodySink = {
       write: (buffer, from, to) => {
+        // While both sides send, either one's bytes show that the exchange is alive.
+        if (this.armed && this.answered?.complete === false) {
+          this.#arm(this.#context.clock.now(), this.#service.timeouts.idleMs);
+        }
         if (unsent === undefined) return writeCopy(socket, buffer, from, to);
         const text = unsent;
         unsent = undefined;
@@ -314,7 +343,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
       this.#service.retry,
       {
         method: this.#exchange.request.method,
-        replayable: !this.#settled && (body === undefined || body.replayable),
+        replayable: !this.settled && (body === undefined || body.replayable),
         retries: this.#retries,
         staleConnections: this.#stale,
         active: this.#service.load.active,
@@ -348,6 +377,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     const instance = this.#instance;
     if (instance === undefined) return;
     this.#instance = undefined;
+    this.#awaitsContinue = false;
     instance.active--;
     instance.count(outcome);
     const { upstreamHeadMs, upstreamStartMs } = this.#exchange;
@@ -362,8 +392,8 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   }
 
   #settle(error: unknown): void {
-    if (this.#settled) return;
-    this.#settled = true;
+    if (this.settled) return;
+    this.settled = true;
     this.#service.load.active--;
     if (this.#retrying) this.#service.load.retries--;
     if (error !== undefined && this.answered === undefined) this.#reject(error);

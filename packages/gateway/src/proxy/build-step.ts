@@ -40,7 +40,16 @@ export function buildStep(entry: ChainEntry, identity: string, { definitions, ki
     });
   }
   const parts = typeof built === "function" ? { handle: built } : built;
-  return { ...parts, name: entry.name, when: entry.when === undefined ? undefined : whenOf(entry.when) };
+  // It runs long after, in the middle of a flip or of an exchange's end, which it must not break.
+  const guarded = (): void => {
+    try {
+      parts.dispose?.();
+    } catch (error) {
+      kit(identity).log.error({ err: error, step: identity }, "A middleware's dispose failed.");
+    }
+  };
+  const dispose = parts.dispose === undefined ? undefined : guarded;
+  return { ...parts, dispose, name: entry.name, when: entry.when === undefined ? undefined : whenOf(entry.when) };
 }
 
 export function disposeStep(step: BuiltStep): void {

@@ -16,6 +16,8 @@ export interface Carrier {
   readonly expectsContinue: boolean;
   /** The client does not understand the chunked coding (HTTP/1.0). */
   readonly dechunk: boolean;
+  /** The exchange has ended: a step that goes on nevertheless must not send anything. */
+  readonly over: boolean;
   /** The attempts of this exchange; their answer's body is taken from here once the chain is done. */
   run: ForwardRun | undefined;
   /** Sends a 1xx head: its lines without the empty line. */

@@ -21,10 +21,12 @@ export function compose(steps: readonly Step[], last: Chain): Chain {
 }
 
 const done = Promise.resolve();
+const ignore = (): void => {};
 
 function link({ handle, when }: Step, rest: Chain): Chain {
   const run: Chain = (exchange) => {
     let answer: Promise<void> | undefined;
+    let returned = false;
     const next = (): Promise<void> => {
       if (answer !== undefined) {
         return Promise.reject(
@@ -32,12 +34,20 @@ function link({ handle, when }: Step, rest: Chain): Chain {
         );
       }
       answer = rest(exchange);
+      // A rejection that the step does not wait for must not end the thread.
+      if (returned) answer.catch(ignore);
       return answer;
     };
     try {
+      const result = handle(exchange, next);
+      returned = true;
       // A step that calls next() without returning or awaiting it must not send an answer that is not there yet.
-      return handle(exchange, next) ?? answer ?? done;
+      if (result === undefined) return answer ?? done;
+      if (answer !== undefined && answer !== result) answer.catch(ignore);
+      return result;
     } catch (error) {
+      // `next` may have been called before it threw.
+      answer?.catch(ignore);
       // Steps further out see one kind of failure, a rejection.
       return Promise.reject(error);
     }

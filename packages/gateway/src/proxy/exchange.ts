@@ -146,7 +146,9 @@ export class Exchange {
   get id(): string {
     return (this.#id ??= this.#makeId());
   }
+  /** Throws a TypeError on an id that could not stand in a header: it goes to the instance and into the log. */
   set id(value: string) {
+    if (!/^[\x21-\x7e]{1,256}$/.test(value)) throw new TypeError("a request id is 1 to 256 visible ASCII characters");
     this.#id = value;
   }
   /** Name of the route, empty where none matched. */

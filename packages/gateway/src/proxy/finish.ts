@@ -4,26 +4,23 @@ import type { CounterHandle, HistogramHandle, Metrics } from "../telemetry/metri
 import type { Exchange } from "./exchange.ts";
 import type { Route } from "./route.ts";
 
-/** The series of one route: few, so a look through a list beats making and hashing a key for a map. */
-export interface RouteSeries {
-  readonly requests: {
-    readonly service: string;
-    readonly method: string;
-    readonly status: number;
-    readonly counter: CounterHandle;
-  }[];
-  readonly durations: { readonly service: string; readonly histogram: HistogramHandle }[];
+/** What one kind of exchange of a route is counted in. */
+interface Series {
+  readonly service: string;
+  readonly method: string;
+  readonly status: number;
+  readonly requests: CounterHandle;
+  readonly duration: HistogramHandle;
 }
 
-function newSeries(): RouteSeries {
-  return { requests: [], durations: [] };
-}
+/** The series of one route: few, so a look through a list beats making and hashing a key for a map. */
+export type RouteSeries = Series[];
 
 /** Counts an exchange that is over. Label sets are bounded: configured names, known methods, statuses. */
 export class Finisher {
   readonly #metrics: Metrics;
   readonly #overhead: HistogramHandle;
-  readonly #unmatched = newSeries();
+  readonly #unmatched: RouteSeries = [];
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -33,10 +30,10 @@ export class Finisher {
   /** `nowMs`: monotonic. */
   count(exchange: Exchange, route: Route | undefined, nowMs: number): void {
     exchange.finishedMs = nowMs;
-    const series = route === undefined ? this.#unmatched : (route.series ??= newSeries());
-    this.#requests(series, exchange).add(1);
+    const { requests, duration } = this.#find(route === undefined ? this.#unmatched : (route.series ??= []), exchange);
     const totalMs = nowMs - exchange.startedMs;
-    this.#duration(series, exchange).observe(totalMs / 1000);
+    requests.add(1);
+    duration.observe(totalMs / 1000);
     // Our own share of the time to the head: waiting for the instance and streaming the body are not ours.
     if (exchange.upstreamHeadMs > 0) {
       const waitedMs = exchange.upstreamHeadMs - exchange.upstreamStartMs;
@@ -45,28 +42,20 @@ export class Finisher {
     } else if (exchange.attempts === 0) this.#overhead.observe(totalMs / 1000);
   }
 
-  #requests(
-    series: RouteSeries,
-    { routeName, serviceName: service, request: { method }, response: { status } }: Exchange,
-  ): CounterHandle {
-    for (const entry of series.requests) {
-      if (entry.status === status && entry.method === method && entry.service === service) return entry.counter;
+  #find(list: RouteSeries, { routeName: route, serviceName: service, request, response: { status } }: Exchange): Series {
+    const { method } = request;
+    for (const series of list) {
+      if (series.status === status && series.method === method && series.service === service) return series;
     }
-    const counter = this.#metrics.counter("requests_total", {
-      route: routeName,
+    const series: Series = {
       service,
       method,
-      status: String(status),
-    });
-    series.requests.push({ service, method, status, counter });
-    return counter;
-  }
-
-  #duration(series: RouteSeries, { routeName, serviceName: service }: Exchange): HistogramHandle {
-    for (const entry of series.durations) if (entry.service === service) return entry.histogram;
-    const histogram = this.#metrics.histogram("request_duration_seconds", { route: routeName, service });
-    series.durations.push({ service, histogram });
-    return histogram;
+      status,
+      requests: this.#metrics.counter("requests_total", { route, service, method, status: String(status) }),
+      duration: this.#metrics.histogram("request_duration_seconds", { route, service }),
+    };
+    list.push(series);
+    return series;
   }
 
   /** Counts a request that was refused before it became an exchange. */

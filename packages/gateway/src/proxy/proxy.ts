@@ -7,7 +7,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import { compileNetworks } from "../core/networks.ts";
 import type { Timers } from "../core/timers.ts";
-import { Wheel } from "../core/wheel.ts";
+import { Wheel, WheelTimer } from "../core/wheel.ts";
 import type { GaugeHandle, Metrics } from "../telemetry/metrics.ts";
 import type { ForwardContext } from "./attempt.ts";
 import { ForwardRun } from "./attempt.ts";
@@ -49,6 +49,8 @@ export interface ProxyOptions {
 }
 
 const wheelTickMs = 50;
+/** How long a connection over the limit may take to read why it is refused. */
+const turnAwayMs = 1_000;
 
 /** The life of a request in one thread: listens, matches, runs the chain, forwards, answers. */
 export class Proxy implements ServerContext {
@@ -108,6 +110,9 @@ export class Proxy implements ServerContext {
     this.#forward = (exchange, service, hooks) => {
       const { carrier } = exchange;
       if (carrier === undefined) return Promise.reject(new GatewayError("HG_INTERNAL"));
+      // The client went away, or the time was over, while a step was still at work.
+      if (carrier.over) return Promise.reject(exchange.error ?? new GatewayError("HG_CLIENT_CLOSED"));
+      carrier.run?.abort(new GatewayError("HG_CLIENT_CLOSED"));
       carrier.run = new ForwardRun(exchange, carrier, service, hooks, context);
       return carrier.run.start();
     };
@@ -173,14 +178,29 @@ export class Proxy implements ServerContext {
     this.#connectionGauges.active.add(1);
     this.#connectionGauges.idle.add(-1);
     if (route?.timeoutMs !== undefined) carrier.limitTime(route.timeoutMs);
-    let chain: Chain;
-    if (!("error" in matched)) chain = matched.route.chain(this.#forward, this.#options.random);
-    else if (route !== undefined) chain = route.chainTo(() => Promise.reject(matched.error));
-    else chain = this.#unmatchedChain(matched.error);
-    chain(exchange).then(
-      () => carrier.answer(),
-      (error: unknown) => this.#failed(carrier, error),
-    );
+    try {
+      let chain: Chain;
+      if (!("error" in matched)) chain = matched.route.chain(this.#forward, this.#options.random);
+      else if (route !== undefined) chain = route.chainTo(() => Promise.reject(matched.error));
+      else chain = this.#unmatchedChain(matched.error);
+      chain(exchange).then(
+        () => this.#answer(carrier),
+        (error: unknown) => this.#failed(carrier, error),
+      );
+    } catch (error) {
+      // A step that returns something else than a promise, or a condition that throws.
+      this.#failed(carrier, error);
+    }
+  }
+
+  /** What a step left on the answer may be anything; it costs the exchange and never the thread. */
+  #answer(carrier: ServerExchange): void {
+    try {
+      carrier.answer();
+    } catch (error) {
+      this.#failed(carrier, error);
+      carrier.abort(new GatewayError("HG_INTERNAL", { cause: error }));
+    }
   }
 
   finished(carrier: ServerExchange): void {
@@ -211,12 +231,22 @@ export class Proxy implements ServerContext {
     if (open > this.#options.settings.limits.connections) {
       Atomics.sub(this.#options.connectionCount, 0, 1);
       this.refused("HG_OVERLOADED");
-      socket.on("error", () => {});
-      socket.end(refusal("HG_OVERLOADED", "Too many connections.", this.clock.wall()));
+      this.#turnAway(socket);
       return;
     }
     this.#connectionGauges.idle.add(1);
     this.#connections.add(new ClientConnection(this, socket, "http"));
+  }
+
+  /** Tells why and closes. What the client sends meanwhile is read, or the close would reset the answer away. */
+  #turnAway(socket: net.Socket): void {
+    const timer = new WheelTimer(() => socket.destroy());
+    this.wheel.arm(timer, this.clock.now() + turnAwayMs);
+    socket.on("error", () => {});
+    socket.on("close", () => this.wheel.disarm(timer));
+    socket.on("end", () => socket.destroySoon());
+    socket.end(refusal("HG_OVERLOADED", "Too many connections.", this.makeId(), this.clock.wall()));
+    socket.resume();
   }
 
   #failed(carrier: ServerExchange, error: unknown): void {

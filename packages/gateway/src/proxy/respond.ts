@@ -7,7 +7,6 @@ import { fieldLines, restoredLength } from "./http1/write-head.ts";
 
 /**
  * The body of an error answer (RFC 9457 problem details).
- * @param requestId empty for a request that was refused before it had one
  */
 export function problemBody(code: ErrorCode, detail: string | undefined, requestId: string): string {
   const { status, title } = errors[code];
@@ -17,19 +16,25 @@ export function problemBody(code: ErrorCode, detail: string | undefined, request
     status,
     ...(detail === undefined ? {} : { detail }),
     code,
-    ...(requestId === "" ? {} : { requestId }),
+    requestId,
   });
 }
 
 /** Makes any error the exchange's answer. What is not a GatewayError becomes HG_INTERNAL and tells the client nothing. */
 export function answerWithError(exchange: Exchange, error: unknown): GatewayError {
-  const gatewayError = error instanceof GatewayError ? error : new GatewayError("HG_INTERNAL", { cause: error });
+  let gatewayError = error instanceof GatewayError ? error : new GatewayError("HG_INTERNAL", { cause: error });
+  const respond = ({ code, facts, details }: GatewayError): void => {
+    const headers = { "content-type": "application/problem+json", ...details.headers };
+    exchange.respond({ status: facts.status, headers, body: problemBody(code, details.detail, exchange.id) });
+  };
+  try {
+    respond(gatewayError);
+  } catch (cause) {
+    // A step's error with fields that are not valid in HTTP.
+    gatewayError = new GatewayError("HG_INTERNAL", { cause });
+    respond(gatewayError);
+  }
   exchange.error = gatewayError;
-  exchange.respond({
-    status: gatewayError.facts.status,
-    headers: { "content-type": "application/problem+json", ...gatewayError.details.headers },
-    body: problemBody(gatewayError.code, gatewayError.details.detail, exchange.id),
-  });
   return gatewayError;
 }
 
@@ -47,7 +52,7 @@ function dateLine(wallMs: number): string {
 }
 
 /** Whether an answer with this status has no body whatever its fields say (RFC 9110 §6.4.1). */
-function isBodiless(status: number): boolean {
+export function isBodiless(status: number): boolean {
   return status === 204 || status === 304 || status < 200;
 }
 
@@ -68,9 +73,9 @@ export function gatewayAnswer(
 }
 
 /** An answer to a request that was refused before there was an exchange; the connection is closed behind it. */
-export function refusal(code: ErrorCode, detail: string | undefined, wallMs: number): string {
+export function refusal(code: ErrorCode, detail: string | undefined, id: string, wallMs: number): string {
   const { status } = errors[code];
-  const body = problemBody(code, detail, "");
+  const body = problemBody(code, detail, id);
   return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\ncontent-type: application/problem+json\r\n${dateLine(wallMs)}content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`;
 }
 
@@ -82,6 +87,15 @@ export function upstreamHead(exchange: Exchange, head: ResponseHead, chunked: bo
     response.status === head.status && head.minorVersion === 1
       ? fields.raw.slice(0, head.fieldsStart)
       : `HTTP/1.1 ${response.status} ${STATUS_CODES[response.status] ?? ""}\r\n`;
-  const lines = fieldLines(fields, head.fieldsStart, head.hopByHop, head.nominated);
-  return `${statusLine}${lines}${restoredLength(fields, head.contentLength)}${chunked ? "transfer-encoding: chunked\r\n" : ""}${connectionLine}\r\n`;
+  // A step may have put another block of fields in the place of the received one.
+  const received = response.headers === fields;
+  const lines = received
+    ? fieldLines(fields, head.fieldsStart, head.hopByHop, head.nominated)
+    : fieldLines(response.headers, 0, [], undefined);
+  const length = received
+    ? restoredLength(fields, head.contentLength)
+    : head.contentLength < 0
+      ? ""
+      : `content-length: ${head.contentLength}\r\n`;
+  return `${statusLine}${lines}${length}${chunked ? "transfer-encoding: chunked\r\n" : ""}${connectionLine}\r\n`;
 }

@@ -1,5 +1,5 @@
 import type { MetricsNews } from "./metrics.ts";
-import { exposedName, factsOf } from "./names.ts";
+import { exposedName, factsOf, metrics } from "./names.ts";
 
 /** Content type of the page: the Prometheus text format, version 0.0.4. */
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
@@ -73,15 +73,17 @@ export class MetricsPage {
     // Series that a collector uses for the first time are announced at the end of this turn.
     await Promise.resolve();
     let text = "";
-    for (const name of [...this.#families.keys()].sort()) {
+    // Those without a series too: what can be asked for should be seen before it first happens.
+    for (const name of [...new Set([...Object.keys(metrics), ...this.#families.keys()])].sort()) {
       const family = this.#families.get(name);
-      if (family === undefined || family.series.size === 0) continue;
+      const type = family?.type ?? factsOf(name)?.type;
+      if (type === undefined) continue;
       const shown = exposedName(name);
       const help = factsOf(name)?.help ?? "Counted by a middleware.";
-      text += `# HELP ${shown} ${escapeHelp(help)}\n# TYPE ${shown} ${family.type}\n`;
-      for (const series of family.series.values()) {
+      text += `# HELP ${shown} ${escapeHelp(help)}\n# TYPE ${shown} ${type}\n`;
+      for (const series of family?.series.values() ?? []) {
         text +=
-          family.type === "histogram" ? renderHistogram(shown, series, family.bounds) : renderValue(shown, series);
+          type === "histogram" ? renderHistogram(shown, series, family?.bounds ?? []) : renderValue(shown, series);
         if (text.length >= chunkCharacters) {
           yield text;
           text = "";

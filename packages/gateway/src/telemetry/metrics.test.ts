@@ -160,6 +160,13 @@ test("a big page is rendered in pieces with turns of the loop in between", async
   assert.ok(longest < 70_000, `${longest} characters in a piece`);
 });
 
+test("a metric of the table is on the page before anything was recorded", async () => {
+  const text = await rendered(new MetricsPage());
+  for (const [name, { type }] of Object.entries(table)) {
+    assert.match(text, new RegExp(`^# TYPE ${exposedName(name)} ${type}$`, "m"));
+  }
+});
+
 test("collectors run before each page", async () => {
   const page = new MetricsPage();
   const { metrics } = worker(page, "control");

@@ -58,6 +58,15 @@ class Cell implements CounterHandle, GaugeHandle {
   }
 }
 
+const boundsOf = new WeakMap<readonly number[], Float64Array>();
+
+/** One copy for all histograms of a metric: ten thousand of them would not stay in the processor's cache. */
+function sharedBounds(bounds: readonly number[]): Float64Array {
+  let shared = boundsOf.get(bounds);
+  if (shared === undefined) boundsOf.set(bounds, (shared = Float64Array.from(bounds)));
+  return shared;
+}
+
 class Buckets implements HistogramHandle {
   readonly #cells: Float64Array;
   readonly #bounds: Float64Array;
@@ -66,7 +75,7 @@ class Buckets implements HistogramHandle {
   constructor(cells: Float64Array, at: number, bounds: readonly number[]) {
     this.#cells = cells;
     this.#at = at;
-    this.#bounds = Float64Array.from(bounds);
+    this.#bounds = sharedBounds(bounds);
   }
 
   observe(value: number): void {

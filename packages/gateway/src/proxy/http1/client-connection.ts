@@ -6,14 +6,14 @@ import { Exchange, ExchangeRequest } from "../exchange.ts";
 import { refusal } from "../respond.ts";
 import { normalizeTarget } from "../router/normalize.ts";
 import type { UpstreamCall } from "../upstream/call.ts";
-import { clientBehind, connectionLines } from "./forwarding.ts";
+import { clientBehind, connectionLines, plainIp } from "./forwarding.ts";
 import { HeadError } from "./grammar.ts";
 import type { RequestHead } from "./parse-head.ts";
 import { parseRequestHead } from "./parse-head.ts";
 import type { ServerContext } from "./server-context.ts";
 import { ServerExchange } from "./server-exchange.ts";
 import { Tunnel } from "./tunnel.ts";
-import { adopt, queuedBytes } from "./wire.ts";
+import { adopt, hasUnsent, takenBytes } from "./wire.ts";
 import type { WireEvents } from "./wire.ts";
 
 /** Most bytes of pipelined requests held while one is answered; then the client has to wait. */
@@ -48,7 +48,7 @@ export class ClientConnection implements WireEvents {
   #ended = false;
   #tunnel: Tunnel | undefined;
   #writtenBytes = 0;
-  #queued = 0;
+  #taken = 0;
   readonly #timer = new WheelTimer(() => {
     this.#onTimer();
   });
@@ -88,6 +88,7 @@ export class ClientConnection implements WireEvents {
     this.#phase = "closed";
     this.#server.wheel.disarm(this.#timer);
     this.#tunnel?.close();
+    if (this.#tunnel !== undefined) this.#current?.endTunnel(this.#tunnel.bytes);
     this.#current?.abort(new GatewayError("HG_CLIENT_CLOSED"));
     this.#server.closed(this);
   }
@@ -159,6 +160,7 @@ export class ClientConnection implements WireEvents {
     });
     this.#tunnel = tunnel;
     const early = call.detach(tunnel);
+    tunnel.bytes = early.length;
     this.socket.write(text + early, "latin1");
     onProgress();
     const held = this.#held;
@@ -197,7 +199,7 @@ export class ClientConnection implements WireEvents {
       end = bytes.length;
       this.#held = undefined;
       // A head that trickles in is looked at once a line, not once a byte.
-      if (end <= this.#server.limits.headBytes && buffer.indexOf(10, from) < 0) {
+      if (end <= this.#server.limits.headBytes && buffer.subarray(from, to).indexOf(10) < 0) {
         this.#held = bytes;
         return true;
       }
@@ -239,14 +241,17 @@ export class ClientConnection implements WireEvents {
     const current = new ServerExchange(this, this.#server, exchange, head, this.#peer, this.#trusted);
     this.#current = current;
     this.#phase = "exchange";
-    this.disarm();
     let more = true;
+    if (current.body === undefined) this.disarm();
+    else this.armIdle();
     if (current.body !== undefined) {
       // Nobody takes it yet: what came with the head is held, the rest waits in the kernel.
       more = (from === to || this.#readBody(buffer, from, to)) && current.body.complete;
+      // It was refused, and the rest is read only to be thrown away.
+      if (current.over) return true;
     } else if (from < to) more = this.#hold(buffer, from, to);
     if (!more) this.#paused = true;
-    if (!current.over) this.#server.handle(current);
+    this.#server.handle(current);
     return !this.#paused;
   }
 
@@ -283,7 +288,7 @@ export class ClientConnection implements WireEvents {
     }
     if (this.clogged) {
       this.#phase = "clogged";
-      this.#queued = queuedBytes(this.socket);
+      this.#taken = takenBytes(this.socket);
       this.armIdle();
       return;
     }
@@ -308,7 +313,9 @@ export class ClientConnection implements WireEvents {
       return;
     }
     this.socket.end();
-    this.#arm(lingerMs);
+    this.#taken = takenBytes(this.socket);
+    if (hasUnsent(this.socket)) this.armIdle();
+    else this.#arm(lingerMs);
     this.resume();
   }
 
@@ -320,16 +327,20 @@ export class ClientConnection implements WireEvents {
   #answerServerOptions(head: RequestHead, buffer: Buffer, from: number, to: number): void {
     if (head.framing !== "none") this.closeAfter = true;
     const connection = this.closesAfter() ? "connection: close\r\n" : "";
-    this.socket.write(`HTTP/1.1 204 No Content\r\n${connection}\r\n`, "latin1");
-    if (from < to) this.#hold(buffer, from, to);
-    this.#next(this.#server.clock.now());
+    if (!this.socket.write(`HTTP/1.1 204 No Content\r\n${connection}\r\n`, "latin1")) this.clogged = true;
+    if (from < to && !this.#hold(buffer, from, to)) this.#paused = true;
+    this.#phase = "clogged";
+    // Not at once: a flood of them would go as deep as it is long.
+    queueMicrotask(() => {
+      if (this.#phase === "clogged") this.#next(this.#server.clock.now());
+    });
   }
 
   #refuse(error: unknown): void {
     const code = error instanceof HeadError ? error.code : "HG_INTERNAL";
     const detail = error instanceof HeadError ? `${error.message}.` : undefined;
     this.#server.refused(code);
-    this.socket.write(refusal(code, detail, this.#server.clock.wall()));
+    this.socket.write(refusal(code, detail, this.#server.makeId(), this.#server.clock.wall()));
     this.#linger();
   }
 
@@ -343,11 +354,13 @@ export class ClientConnection implements WireEvents {
       case "exchange":
         if (this.#current !== undefined) this.#exchangeTimer(this.#current);
         return;
-      case "clogged": {
-        const queued = queuedBytes(this.socket);
-        if (queued < this.#queued) this.armIdle();
+      case "clogged":
+      case "linger": {
+        const taken = takenBytes(this.socket);
+        // A slow reader gets what was written for it; one that does not read at all does not.
+        if (taken > this.#taken && !this.socket.writableFinished) this.armIdle();
         else this.socket.destroy();
-        this.#queued = queued;
+        this.#taken = taken;
         return;
       }
       default:
@@ -359,10 +372,13 @@ export class ClientConnection implements WireEvents {
     if (this.#ended && this.socket.bytesWritten > this.#writtenBytes) this.#watchHalfClosed();
     else if (current.blocked && current.hasMoved()) this.armIdle();
     else if (this.#ended || current.blocked) current.abort(new GatewayError("HG_CLIENT_CLOSED"));
-    else if (current.body?.complete === false) {
+    else if (current.body?.complete === false && this.#paused) {
+      // Its bytes are not what is missing: somebody does not take them.
+      if (current.run === undefined) this.armIdle();
+      else current.stop(new GatewayError("HG_UPSTREAM_TIMEOUT"));
+    } else if (current.body?.complete === false) {
       this.closeAfter = true;
-      if (current.answerBegan) current.abort(new GatewayError("HG_REQUEST_TIMEOUT"));
-      else current.fail(new GatewayError("HG_REQUEST_TIMEOUT"));
+      current.stop(new GatewayError("HG_REQUEST_TIMEOUT"));
     }
   }
 
@@ -375,9 +391,4 @@ export class ClientConnection implements WireEvents {
   #arm(ms: number): void {
     this.#server.wheel.arm(this.#timer, this.#server.clock.now() + ms);
   }
-}
-
-/** IPv4 in dotted form also where it came mapped into IPv6. */
-function plainIp(ip: string): string {
-  return ip.startsWith("::ffff:") && ip.includes(".") ? ip.slice(7) : ip;
 }

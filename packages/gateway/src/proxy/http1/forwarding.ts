@@ -19,6 +19,7 @@ export function forwardingLines(
   trusted: boolean,
   id: () => string,
   extraNames: readonly string[] | undefined,
+  instance: string,
 ): string {
   const { headers } = request;
   let leaveOut = head.hopByHop;
@@ -33,13 +34,31 @@ export function forwardingLines(
     forwarded = trustedLines(head, request, client);
   }
   const nominated = extraNames === undefined ? head.nominated : [...(head.nominated ?? []), ...extraNames];
-  let text = fieldLines(headers, head.fieldsStart, leaveOut, nominated) + forwarded;
+  const set = extraNames === undefined ? headers.added : [...(headers.added ?? []), ...extraNames];
+  if (set !== undefined) forwarded = withoutThose(forwarded, set);
+  let text = fieldLines(headers, head.fieldsStart, leaveOut, nominated, extraNames) + forwarded;
+  // HTTP/1.1 requires it; HTTP/1.0 does not, and a step may have removed it.
+  if ((head.hostAt < 0 || headers.altered) && !headers.has("host") && extraNames?.includes("host") !== true) {
+    text += `host: ${head.hostText === "" ? instance : head.hostText}\r\n`;
+  }
   text += head.minorVersion === 0 ? `via: 1.0 ${pseudonym}\r\n` : `via: 1.1 ${pseudonym}\r\n`;
-  if (!headers.has("x-request-id")) text += `x-request-id: ${id()}\r\n`;
+  if (!headers.has("x-request-id") && extraNames?.includes("x-request-id") !== true)
+    text += `x-request-id: ${id()}\r\n`;
   if (head.framing === "chunked") text += "transfer-encoding: chunked\r\n";
   else if (headers.altered) text += restoredLength(headers, head.contentLength);
   if (head.upgrade) text += `connection: upgrade\r\nupgrade: ${upgradeOf(head)}\r\n`;
   return text;
+}
+
+/** Leaves out the forwarding lines that a step or a hook has set itself. `set`: their names, among other text. */
+function withoutThose(lines: string, set: readonly string[]): string {
+  const names = set.map((text) => text.toLowerCase()).filter((text) => text.startsWith("x-forwarded-"));
+  if (names.length === 0) return lines;
+  return lines
+    .split("\r\n")
+    .filter((line) => line !== "" && !names.includes(line.slice(0, line.indexOf(":"))))
+    .map((line) => `${line}\r\n`)
+    .join("");
 }
 
 /** RFC 7239 Forwarded of a trusted proxy passes as it is. */
@@ -93,4 +112,9 @@ function bareAddress(text: string): string {
   const dotted = /^(\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?$/.exec(trimmed);
   if (dotted !== null) return dotted[1] ?? "";
   return /^[0-9a-fA-F:.]+$/.test(trimmed) ? trimmed : "";
+}
+
+/** IPv4 in dotted form also where it came mapped into IPv6. */
+export function plainIp(ip: string): string {
+  return ip.startsWith("::ffff:") && ip.includes(".") ? ip.slice(7) : ip;
 }

@@ -174,9 +174,14 @@ function readFields(head: RequestHead): RequestHead {
   head.hostText = head.hostAt < 0 ? (authority ?? "") : raw.slice(offsets[head.hostAt + 2], offsets[head.hostAt + 3]);
   head.host = readHost(head.hostText, head.hostAt >= 0, authority, minorVersion);
   head.keepAlive = !head.close && (minorVersion === 1 || head.keepAlive);
-  head.upgrade &&= head.upgradeAt >= 0 && minorVersion === 1;
+  head.upgrade &&= head.upgradeAt >= 0 && minorVersion === 1 && !namesHttp(raw, offsets, head.upgradeAt);
   head.expectContinue &&= minorVersion === 1;
   return head;
+}
+
+/** An upgrade to HTTP/2 would carry further requests through the tunnel, past every route and check ("h2c smuggling"). */
+function namesHttp(raw: string, offsets: readonly number[], at: number): boolean {
+  return /(?:^|[\s,])(?:h2|http)/i.test(raw.slice(offsets[at + 2], offsets[at + 3]));
 }
 
 /** Notes what a known field says; returns whether it is `Transfer-Encoding: chunked`. */

@@ -3,10 +3,12 @@ import { WheelTimer } from "../../core/wheel.ts";
 import type { ForwardRun } from "../attempt.ts";
 import type { Carrier } from "../carrier.ts";
 import type { Client, Exchange } from "../exchange.ts";
-import { answerWithError, gatewayAnswer, upstreamHead } from "../respond.ts";
+import { answerWithError, gatewayAnswer, isBodiless, upstreamHead } from "../respond.ts";
 import type { Route } from "../route.ts";
 import type { Epoch } from "../snapshot.ts";
 import type { UpstreamCall } from "../upstream/call.ts";
+import type { ResponseHead } from "./parse-response.ts";
+import { Fields } from "./fields.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { forwardingLines } from "./forwarding.ts";
 import { HeadError } from "./grammar.ts";
@@ -14,10 +16,13 @@ import type { RequestHead } from "./parse-head.ts";
 import type { BodySink } from "./request-body.ts";
 import { RequestBody } from "./request-body.ts";
 import type { ServerContext } from "./server-context.ts";
-import { queuedBytes, writeCopy, writeText, writeTogether } from "./wire.ts";
+import { takenBytes, writeCopy, writeText, writeTogether } from "./wire.ts";
 
 /** A body whose rest is at most this is read and thrown away so that the connection can go on; else it is closed. */
 const discardBytesMax = 256 * 1024;
+
+/** How long the chain may take to end once its exchange was stopped. */
+const stopGraceMs = 100;
 
 /** One exchange on an HTTP/1.1 connection: sends what the chain decided, streams the instance's body to the client. */
 export class ServerExchange implements Carrier, BodySink {
@@ -39,7 +44,7 @@ export class ServerExchange implements Carrier, BodySink {
   readonly #trusted: boolean;
   #cut = false;
   #blocked = false;
-  #queued = 0;
+  #taken = 0;
   #deadline: WheelTimer | undefined;
 
   constructor(
@@ -95,35 +100,83 @@ export class ServerExchange implements Carrier, BodySink {
       this.#trusted,
       () => exchange.id,
       extraNames,
+      exchange.instanceAddress,
     );
   }
 
   /** Ends the exchange with HG_TIMEOUT after `ms`, or cuts an answer that streams then. */
   limitTime(ms: number): void {
     this.#deadline = new WheelTimer(() => {
-      const error = new GatewayError("HG_TIMEOUT");
-      if (this.answerBegan) this.abort(error);
-      else this.fail(error);
+      this.stop(new GatewayError("HG_TIMEOUT"));
     });
     this.#server.wheel.arm(this.#deadline, this.#server.clock.now() + ms);
+  }
+
+  /**
+   * Ends the exchange from outside the chain. Steps that wait for an instance see the error come from there, so that
+   * they can add their fields to the answer; an answer that has begun is cut.
+   */
+  stop(error: GatewayError): void {
+    if (this.over) return;
+    if (this.answerBegan) {
+      this.abort(error);
+      return;
+    }
+    if (this.run === undefined || this.run.settled) {
+      this.fail(error);
+      return;
+    }
+    this.run.abort(error);
+    // A step that holds on to the exchange does not hold on to the client.
+    if (this.#deadline !== undefined) this.#server.wheel.disarm(this.#deadline);
+    this.#deadline = new WheelTimer(() => {
+      this.fail(error);
+    });
+    this.#server.wheel.arm(this.#deadline, this.#server.clock.now() + stopGraceMs);
   }
 
   /** The chain is done: sends what it decided. Ignored where the exchange has ended meanwhile. */
   answer(): void {
     if (this.over || this.answerBegan) return;
     const { exchange } = this;
+    const { response } = exchange;
     const call = this.run?.answered;
-    if (this.#cut) {
-      this.fail(exchange.error);
-    } else if (exchange.response.source === "upstream" && call !== undefined) {
-      this.#answerUpstream(call);
-    } else if (exchange.response.source === "gateway") {
+    if (response.source === "none") {
+      this.#failBecause("the chain ended without an answer");
+    } else if (!isFinal(response.status) && response.status !== call?.head?.status) {
+      this.#failBecause("a step answered with a status that is none");
+    } else if (response.source === "gateway") {
       // A step replaced the instance's answer, or none was asked for.
       this.run?.abort(new GatewayError("HG_CLIENT_CLOSED"));
       this.#answerGateway();
+    } else if (this.#cut || call?.head === undefined) {
+      this.fail(exchange.error);
+    } else if (isBodiless(response.status) !== isBodiless(call.head.status)) {
+      this.#answerBodiless(call.head);
     } else {
-      this.fail(new GatewayError("HG_INTERNAL", { cause: new Error("the chain ended without an answer") }));
+      this.#answerUpstream(call, call.head);
     }
+  }
+
+  #failBecause(message: string): void {
+    this.fail(new GatewayError("HG_INTERNAL", { cause: new Error(message) }));
+  }
+
+  /** A step changed the status between one that has a body and one that has none: the instance's framing is void. */
+  #answerBodiless(head: ResponseHead): void {
+    const { response } = this.exchange;
+    const { headers } = response;
+    const ours = new Set([
+      ...head.hopByHop.map((at) =>
+        head.fields.raw.slice(head.fields.offsets[at], head.fields.offsets[at + 1]).toLowerCase(),
+      ),
+      ...(head.nominated ?? []),
+    ]);
+    response.headers = Fields.from([...headers].filter(([name]) => !ours.has(name.toLowerCase())));
+    response.body = undefined;
+    response.source = "gateway";
+    this.run?.abort(new GatewayError("HG_CLIENT_CLOSED"));
+    this.#answerGateway();
   }
 
   /** The error is the answer. */
@@ -147,8 +200,9 @@ export class ServerExchange implements Carrier, BodySink {
   }
 
   interim(lines: string): void {
-    if (this.head.minorVersion === 1 && !this.answerBegan && !this.over)
-      this.#connection.socket.write(`${lines}\r\n`, "latin1");
+    // To a client that does not read, hints would pile up here; they are the one thing that may be left out.
+    if (this.head.minorVersion === 0 || this.answerBegan || this.over || this.#connection.clogged) return;
+    if (!this.#connection.socket.write(`${lines}\r\n`, "latin1")) this.#connection.clogged = true;
   }
 
   resumeBody(): void {
@@ -181,7 +235,7 @@ export class ServerExchange implements Carrier, BodySink {
     if (!flowing && !this.#blocked) {
       this.#blocked = true;
       this.#connection.clogged = true;
-      this.#queued = queuedBytes(socket);
+      this.#taken = takenBytes(socket);
       this.run?.pauseIdle();
       this.#connection.armIdle();
     }
@@ -197,15 +251,16 @@ export class ServerExchange implements Carrier, BodySink {
   drained(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
-    this.#connection.disarm();
-    this.run?.answered?.resume();
+    if (this.body?.complete === false) this.#connection.armIdle();
+    else this.#connection.disarm();
+    this.run?.resumeIdle();
   }
 
   /** Whether a blocked client has taken anything since this was asked last. */
   hasMoved(): boolean {
-    const queued = queuedBytes(this.#connection.socket);
-    const moved = queued < this.#queued;
-    this.#queued = queued;
+    const taken = takenBytes(this.#connection.socket);
+    const moved = taken > this.#taken;
+    this.#taken = taken;
     return moved;
   }
 
@@ -225,16 +280,16 @@ export class ServerExchange implements Carrier, BodySink {
     else this.fail(failure);
   }
 
-  #answerUpstream(call: UpstreamCall): void {
-    const { head } = call;
-    if (head === undefined) return;
+  #answerUpstream(call: UpstreamCall, head: ResponseHead): void {
     if (head.status === 101) {
-      this.#openTunnel(call);
+      this.#openTunnel(call, head);
       return;
     }
     const chunked = head.framing === "chunked" && !this.dechunk;
     // Without a length and without chunks only the connection's end tells where the answer ends.
     if (head.framing === "close" || (head.framing === "chunked" && this.dechunk)) this.#connection.closeAfter = true;
+    // A final answer in place of 100 Continue: whether the body still comes is anybody's guess.
+    if (this.expectsContinue && this.body?.bytes === 0) this.#connection.closeAfter = true;
     const text = upstreamHead(this.exchange, head, chunked, this.#connectionLine());
     this.answerBegan = true;
     this.#send(text + call.takeEarlyText(), undefined);
@@ -262,12 +317,12 @@ export class ServerExchange implements Carrier, BodySink {
     return this.dechunk ? "connection: keep-alive\r\n" : "";
   }
 
-  #openTunnel(call: UpstreamCall): void {
-    const upgrade = call.head?.fields.get("upgrade") ?? "";
-    const { head } = call;
-    if (head === undefined) return;
+  #openTunnel(call: UpstreamCall, head: ResponseHead): void {
+    const upgrade = head.fields.get("upgrade") ?? "";
     const text = upstreamHead(this.exchange, head, false, `connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
     this.answerBegan = true;
+    // The limit is one of requests; a tunnel has its own.
+    if (this.#deadline !== undefined) this.#server.wheel.disarm(this.#deadline);
     this.run?.leaveToTunnel();
     this.#connection.openTunnel(this, call, text);
   }
@@ -287,4 +342,9 @@ export class ServerExchange implements Carrier, BodySink {
     this.#server.finished(this);
     this.#connection.exchangeOver(this);
   }
+}
+
+/** Whether it is a status that ends a request. */
+function isFinal(status: number): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 999;
 }

@@ -2,6 +2,9 @@ import type net from "node:net";
 import type { ConnectionUser, UpstreamConnection } from "../upstream/connection.ts";
 import { writeCopy } from "./wire.ts";
 
+/** How long an instance that does not read holds up the end of its tunnel. */
+const closingMs = 5_000;
+
 /** Bytes both ways after a 101: each side's back-pressure holds the other's reading, each side's end is passed on. */
 export class Tunnel implements ConnectionUser {
   /** Bytes towards the client. */
@@ -59,6 +62,8 @@ export class Tunnel implements ConnectionUser {
 
   /** Ends both sides; what was written still leaves. */
   close(): void {
-    this.#upstream.socket.destroySoon();
+    const { socket } = this.#upstream;
+    socket.destroySoon();
+    socket.setTimeout(closingMs, () => socket.destroy());
   }
 }

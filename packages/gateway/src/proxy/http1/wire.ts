@@ -24,6 +24,9 @@ export interface WireEvents {
 /** Internals of a stream handle that net.Socket offers no other way to. */
 interface StreamHandle {
   useUserBuffer?: unknown;
+  /** Bytes handed to libuv. */
+  bytesWritten?: number;
+  /** Those of them that the kernel has not taken. */
   writeQueueSize?: number;
   writeLatin1String?: (request: WriteRequest, text: string) => number;
 }
@@ -119,9 +122,17 @@ function listen(socket: net.Socket, events: WireEvents): net.Socket {
   return socket;
 }
 
-/** Bytes the kernel has not taken yet; it falls while a slow reader reads. */
-export function queuedBytes(socket: net.Socket): number {
-  return handleOf(socket)?.writeQueueSize ?? socket.writableLength;
+/** Bytes the kernel has taken so far; it grows while a slow reader reads. */
+export function takenBytes(socket: net.Socket): number {
+  const { bytesWritten, writeQueueSize } = handleOf(socket) ?? {};
+  return bytesWritten === undefined || writeQueueSize === undefined
+    ? socket.bytesWritten - socket.writableLength
+    : bytesWritten - writeQueueSize;
+}
+
+/** Whether bytes wait here that the kernel has not taken. */
+export function hasUnsent(socket: net.Socket): boolean {
+  return socket.writableLength > 0 || (handleOf(socket)?.writeQueueSize ?? 0) > 0;
 }
 
 // Copies for bodies on their way from the shared read buffer into a socket. A buffer whose write was taken by the

@@ -8,12 +8,14 @@ import { sameName } from "./fields.ts";
  * @param fieldsStart offset of the first field line in `fields.raw`
  * @param leaveOut offsets of fields not to forward, ascending
  * @param nominated names that Connection nominated, lower case
+ * @param replaced names of added fields that are not written either, lower case
  */
 export function fieldLines(
   fields: Fields,
   fieldsStart: number,
   leaveOut: readonly number[],
   nominated: readonly string[] | undefined,
+  replaced?: readonly string[],
 ): string {
   const { raw, offsets, added } = fields;
   let text = "";
@@ -40,7 +42,8 @@ export function fieldLines(
     for (let i = 0; i < added.length; i += 2) {
       const name = added[i] ?? "";
       // How a message is framed is never a step's to say.
-      if (!isOurs(name.toLowerCase())) text += `${name}: ${added[i + 1] ?? ""}\r\n`;
+      const lower = name.toLowerCase();
+      if (!isOurs(lower) && replaced?.includes(lower) !== true) text += `${name}: ${added[i + 1] ?? ""}\r\n`;
     }
   }
   return text;

@@ -53,7 +53,7 @@ export class ModelRouter<T> {
         if (path === undefined || !holds(match, request, client)) continue;
         for (const host of match.hosts ?? [undefined]) {
           if (!takesHost(host, request.host)) continue;
-          const rank = [...rankHost(host), ...path.rank, ...rankRest(match), -route.priority, route.name, alternative];
+          const rank = [...rankHost(host), ...path.rank, ...rankRest(match), -route.priority, rankClients(match), route.name, alternative];
           const { params, prefixSegments } = path;
           const found = { name: route.name, value: route.value, match: { alternative, params, prefixSegments } };
           hits.push({ found, match, rank });
@@ -139,5 +139,9 @@ function inNetwork(network: string, ip: string): boolean {
 
 function rankRest(match: Match): number[] {
   const texts = [match.headers, match.query, match.cookies].flatMap((conditions) => Object.keys(conditions ?? {}));
-  return [match.methods === undefined ? 1 : 0, -texts.length, match.clients === undefined ? 1 : 0];
+  return [match.methods === undefined ? 1 : 0, -texts.length];
+}
+
+function rankClients(match: Match): number {
+  return match.clients === undefined ? 1 : 0;
 }

@@ -200,21 +200,23 @@ const pathCases: readonly Case[] = [
 
 const conditionCases: readonly Case[] = [
   {
-    rule: "a method condition wins over more conditions, more conditions over a client, a client over priority",
+    rule: "a method condition wins over more conditions, more conditions over priority, priority over a client, a client over the name",
     routes: {
       method: { path: "/x", methods: ["GET"] },
       two: { path: "/x", headers: { a: { exists: true } }, query: { b: { exists: true } } },
       one: { path: "/x", cookies: { c: { exists: true } } },
       client: { path: "/x", clients: ["10.0.0.0/8"] },
-      high: { match: { path: "/x" }, priority: 10 },
-      low: { match: { path: "/x" }, priority: -10 },
+      all: { path: "/x" },
+      high: { match: { path: "/y" }, priority: 10 },
+      inside: { path: "/y", clients: ["10.0.0.0/8"] },
     },
     requests: [
       [{ target: "/x?b", headers: { a: "1", cookie: "c=1" }, ip: "10.1.1.1" }, "method"],
       [{ method: "PUT", target: "/x?b", headers: { a: "1", cookie: "c=1" }, ip: "10.1.1.1" }, "two"],
       [{ method: "PUT", target: "/x?b", headers: { cookie: "c=1" }, ip: "10.1.1.1" }, "one"],
       [{ method: "PUT", target: "/x?b", ip: "10.1.1.1" }, "client"],
-      [{ method: "PUT", target: "/x" }, "high"],
+      [{ method: "PUT", target: "/x" }, "all"],
+      [{ target: "/y", ip: "10.1.1.1" }, "high"],
     ],
   },
   {

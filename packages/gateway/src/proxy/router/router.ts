@@ -86,8 +86,8 @@ function hostsOf(match: Match): readonly (string | undefined)[] {
 
 /**
  * Finds the route of a request. Which one wins, in order: exact host, longest wildcard host, no host; exact path, path
- * with parameters, longest prefix; a method condition; more header, query and cookie conditions; a client condition;
- * higher priority; lower name (by code units); lower alternative. Only what matches in full competes.
+ * with parameters, longest prefix; a method condition; more header, query and cookie conditions; higher
+ * priority; a client condition; lower name (by code units); lower alternative. Only what matches in full competes.
  *
  * Finding costs the labels of the host and the segments of the path, not the number of routes; routes that share host
  * and path pattern are tried one after another. Adding or removing a route touches its own nodes only.
@@ -234,9 +234,9 @@ function compareAlternatives<T>(a: Alternative<T>, b: Alternative<T>): number {
   const byMethod = Number(b.methods !== undefined) - Number(a.methods !== undefined);
   if (byMethod !== 0) return byMethod;
   if (a.textConditions !== b.textConditions) return b.textConditions - a.textConditions;
+  if (a.priority !== b.priority) return b.priority - a.priority;
   const byClient = Number(b.byClient) - Number(a.byClient);
   if (byClient !== 0) return byClient;
-  if (a.priority !== b.priority) return b.priority - a.priority;
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
   return a.index - b.index;
 }

@@ -167,20 +167,21 @@ export class UpstreamCall implements ConnectionUser {
 
   #readHead(buffer: Buffer, length: number): boolean {
     const heldBefore = this.#held.length;
-    const textEnd = Math.min(length, textBytesMax);
+    let textEnd = Math.min(length, textBytesMax);
     let text = this.#held + buffer.latin1Slice(0, textEnd);
-    let head = parseResponseHead(text, this.#method, responseLimits);
-    // An incomplete head in a big read: look at the rest of it.
-    if (head === undefined && textEnd < length) {
-      text += buffer.latin1Slice(textEnd, length);
-      head = parseResponseHead(text, this.#method, responseLimits);
-    }
     let skipped = 0;
-    while (head !== undefined && head.status < 200 && head.status !== 101) {
-      this.#events.onInterim(head);
-      skipped += head.end;
-      text = text.slice(head.end);
+    let head: ResponseHead | undefined;
+    for (;;) {
       head = parseResponseHead(text, this.#method, responseLimits);
+      if (head === undefined && textEnd < length) {
+        // An incomplete head in a big read: look at the rest of it.
+        text += buffer.latin1Slice(textEnd, length);
+        textEnd = length;
+      } else if (head !== undefined && head.status < 200 && head.status !== 101) {
+        this.#events.onInterim(head);
+        skipped += head.end;
+        text = text.slice(head.end);
+      } else break;
     }
     if (head === undefined) {
       this.#held = text;
@@ -277,6 +278,8 @@ export class UpstreamCall implements ConnectionUser {
   }
 
   #fail(error: GatewayError): void {
+    // Released already: the connection may be another call's by now.
+    if (this.#over) return;
     this.#over = true;
     this.connection.release(false, 0, 0);
     this.#events.onFailure(error);

@@ -18,13 +18,20 @@ async function setup(t: TestContext, max: number) {
   await once(server, "listening");
   const { port } = server.address() as net.AddressInfo; // listens on TCP
   const limits = { max, idleMs: 60_000, connectMs: 2_000 };
+  const gauges = { active: 0, idle: 0 };
+  class WatchedMetrics extends Metrics {
+    override gauge(_: string, { state }: Readonly<Record<string, string>> = {}): ReturnType<Metrics["gauge"]> {
+      const add = (amount: number): void => void (gauges[state === "idle" ? "idle" : "active"] += amount);
+      return { add } as ReturnType<Metrics["gauge"]>; // what the pool uses of it
+    }
+  }
   const instance = new Instance(
     "s",
     { address: `127.0.0.1:${port}`, weight: 1 },
     limits,
     clock,
     wheel,
-    new Metrics(() => {}),
+    new WatchedMetrics(() => {}),
   );
   t.after(() => {
     instance.pool.close();
@@ -44,7 +51,7 @@ async function setup(t: TestContext, max: number) {
   const pass = (ms: number): void => {
     for (const until = now + ms; now < until;) wheel.advance((now += 50));
   };
-  return { instance, accepted, ask, pass, now: () => now };
+  return { instance, accepted, ask, pass, gauges, now: () => now };
 }
 
 test("at the maximum a request waits, takes over the next free connection, and is told once", async (t) => {
@@ -105,5 +112,41 @@ test("an idle connection that the instance closes, or on which it talks, is not 
   accepted[0]?.write("HTTP/1.1 408 Request Timeout\r\n\r\n");
   await closed;
   assert.equal(instance.pool.takeIdle(), undefined);
+  assert.equal(instance.pool.open, 0);
+});
+
+test("the gauges return to zero also where an idle connection is asked for while it closes", async (t) => {
+  const { instance, ask, now, gauges } = await setup(t, 4);
+  const connection = (await ask().ended) as UpstreamConnection; // there is room
+  connection.release(true, -1, now());
+  assert.deepEqual(gauges, { active: 0, idle: 1 });
+  connection.destroy();
+  assert.equal(instance.pool.takeIdle(), undefined);
+  await once(connection.socket, "close");
+  assert.deepEqual(gauges, { active: 0, idle: 0 });
+});
+
+test("a connection whose request was called off serves the next, and not after the instance talked on it", async (t) => {
+  const { instance, accepted, ask } = await setup(t, 4);
+  const opened = async (): Promise<UpstreamConnection> => {
+    const before = accepted.length;
+    ask().pending?.cancel();
+    for (;;) {
+      const idle = accepted.length > before ? instance.pool.takeIdle() : undefined;
+      if (idle !== undefined) return idle;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const connection = await opened();
+  connection.release(true, -1, 0);
+  const again = instance.pool.takeIdle();
+  assert.equal(again, connection);
+  connection.destroy();
+  await once(connection.socket, "close");
+  // Left idle by the pool itself, not by a request.
+  ask().pending?.cancel();
+  while (instance.pool.open !== 1 || accepted.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  accepted[1]?.write("HTTP/1.1 408 Request Timeout\r\n\r\n");
+  for (let i = 0; i < 1_000 && instance.pool.open > 0; i++) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(instance.pool.open, 0);
 });

@@ -78,10 +78,9 @@ export class Pool {
       const connection = this.#idle.pop();
       if (connection === undefined) return undefined;
       this.#idleGauge.add(-1);
-      if (connection.usable) {
-        this.#activeGauge.add(1);
-        return connection;
-      }
+      // Also one that is about to close: `forget` takes it off again.
+      this.#activeGauge.add(1);
+      if (connection.usable) return connection;
       connection.destroy();
     }
   }
@@ -181,7 +180,7 @@ export class Pool {
       this.#wheel.disarm(timer);
       const connected = waiting;
       waiting = undefined;
-      if (connected === undefined) this.takeBack(connection, -1, this.#clock.now());
+      if (connected === undefined) connection.release(true, -1, this.#clock.now());
       else connected.onConnection(connection);
     });
     connection.use({

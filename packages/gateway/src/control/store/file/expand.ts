@@ -3,7 +3,8 @@ import { quote, suggestion } from "@headgate/schema";
 
 /** What `${...}` may stand for. */
 export interface Surroundings {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The value of an environment variable; undefined where it is not set. */
+  readonly readEnv: (name: string) => string | undefined;
   /** Reads a `${file:PATH}` relative to the document; throws what the file system throws. */
   readonly readSecret: (path: string) => string;
 }
@@ -37,7 +38,7 @@ export function expandText(text: string, surroundings: Surroundings): Expansion 
       if (whole.startsWith("$$")) return whole.slice(1);
       expanded = true;
       if (file !== undefined) return secret(path, surroundings, problems);
-      const value = Object.hasOwn(surroundings.env, name) ? surroundings.env[name] : undefined;
+      const value = surroundings.readEnv(name);
       if (value !== undefined && (value !== "" || fallback === undefined)) return value;
       if (fallback !== undefined) return fallback;
       const hint = `set it, or give a default: \${${name}:-...}`;

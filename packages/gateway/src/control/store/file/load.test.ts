@@ -127,7 +127,7 @@ test("JSON gives the same value as the YAML it also is", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 })), (value) => {
       const text = JSON.stringify(value);
-      const surroundings = { env: {}, readSecret: () => "" };
+      const surroundings = { readEnv: () => undefined, readSecret: () => "" };
       // A comment is not JSON: the same text goes the other way.
       const asYaml = new SourceTree(`${text} # yaml`, surroundings);
       const asJson = new SourceTree(text, surroundings);

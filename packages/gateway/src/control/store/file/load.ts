@@ -2,11 +2,16 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { formatPath, quote, validateDocument } from "@headgate/schema";
 import type { GatewaySettings, Path, PluginResource, Problem, Resources } from "@headgate/schema";
+import { coercedText, coerceEntries, define, isMap } from "./coerce.ts";
+import type { Coercion } from "./coerce.ts";
+import type { Surroundings } from "./expand.ts";
+import type { LoadCache } from "./load-cache.ts";
 import { redact } from "./redact.ts";
 import { valueAt, withValue } from "./settings.ts";
 import type { Setting } from "./settings.ts";
 import { SourceTree } from "./source-tree.ts";
-import type { ExpandedText, Position } from "./source-tree.ts";
+import type { DocumentTree, ExpandedText, Position } from "./source-tree.ts";
+import { unexplained } from "./unexplained.ts";
 
 /** Where a part of the configuration was written. */
 export interface Origin {
@@ -39,6 +44,8 @@ export interface LoadOptions {
    * from the environment is read as a number where a middleware expects one.
    */
   readonly resolve?: (resources: Resources) => readonly Problem[];
+  /** For who loads again and again: the same one each time. Default: none. */
+  readonly cache?: LoadCache;
 }
 
 export interface LoadedFile {
@@ -72,7 +79,7 @@ export function loadFiles(paths: readonly string[], options: LoadOptions): Loade
   // References into a file that could not be read would all seem to be missing.
   const resolve = sources.incomplete ? undefined : options.resolve;
   let { value, problems } = sources.validate(resolve);
-  // Once for what the schema expects, once for what the middlewares do, which are only asked when the schema is content.
+  // Once for what the schema expects, once for what the middlewares do: some judge a whole only when its parts are right.
   for (let round = 0; round < 2 && sources.coerce(problems); round++) {
     ({ value, problems } = sources.validate(resolve));
   }
@@ -80,6 +87,7 @@ export function loadFiles(paths: readonly string[], options: LoadOptions): Loade
   const unread = new Set(sources.problems.map(({ pathText }) => pathText).filter((text) => text !== ""));
   const judged = sources.locate(problems).filter(({ pathText }) => !unread.has(pathText));
   const located = [...sources.problems, ...judged].sort(sources.inOrder);
+  sources.release();
   const usable = located.some((problem) => problem.severity === "error") ? undefined : value;
   return {
     ...(usable === undefined ? {} : { value: usable }),
@@ -98,15 +106,18 @@ class Sources {
   incomplete = false;
   document: unknown = {};
   readonly #names: readonly string[];
-  readonly #trees = new Map<string, SourceTree>();
-  /** File by section, and by section and name. */
-  readonly #owners = new Map<string, string>();
+  readonly #trees = new Map<string, DocumentTree>();
+  readonly #owners = new Map<string, SectionOwners>();
   readonly #settings = new Map<string, Setting>();
   readonly #readFile: (path: string) => string;
   readonly #cwd: string;
+  readonly #cache: LoadCache | undefined;
+  /** Each `${file:}` is read once a load, so that all who name it get the same. */
+  readonly #secrets = new Map<string, () => string>();
 
   constructor(paths: readonly string[], options: LoadOptions) {
     this.#names = paths;
+    this.#cache = options.cache;
     this.#cwd = resolvePath(options.cwd ?? ".");
     this.#readFile = options.readFile ?? ((path) => readFileSync(path, "utf8"));
     for (const path of paths) this.#load(path, options.env);
@@ -131,16 +142,15 @@ class Sources {
       this.#report({ path: [], message: unreadable(error), hint, severity: "error" }, { file, line: 0, column: 0 });
       return;
     }
-    const tree = new SourceTree(text.replace(/^\uFEFF/, ""), {
-      env,
+    const { tree, value } = this.#read(file, text.replace(/^\uFEFF/, ""), {
+      readEnv: (name) => (Object.hasOwn(env, name) ? env[name] : undefined),
       readSecret: (path) => this.#readSecret(absolute, path),
     });
     this.#trees.set(file, tree);
-    this.incomplete ||= tree.value === undefined;
+    this.incomplete ||= value === undefined;
     for (const { position, ...problem } of tree.problems) this.#report(problem, { file, ...position });
-    if (typeof tree.value === "object" && tree.value !== null && !Array.isArray(tree.value))
-      this.#merge(file, tree, tree.value);
-    else if (tree.value !== undefined && tree.value !== null) {
+    if (isMap(value)) this.#merge(file, tree, value);
+    else if (value !== undefined && value !== null) {
       this.#report(
         { path: [], message: "expected a map of sections", severity: "error" },
         { file, line: 1, column: 1 },
@@ -148,52 +158,77 @@ class Sources {
     }
   }
 
+  #read(file: string, text: string, surroundings: Surroundings): { tree: DocumentTree; value: unknown } {
+    if (this.#cache !== undefined) return this.#cache.read(file, text, surroundings);
+    const tree = new SourceTree(text, surroundings);
+    return { tree, value: tree.value };
+  }
+
   #readSecret(document: string, path: string): string {
     const absolute = resolvePath(dirname(document), path);
     this.files.add(absolute);
-    return this.#readFile(absolute);
+    let read = this.#secrets.get(absolute);
+    if (read === undefined) this.#secrets.set(absolute, (read = this.#readOnce(absolute)));
+    return read();
   }
 
-  #merge(file: string, tree: SourceTree, sections: object): void {
+  #readOnce(path: string): () => string {
+    try {
+      const text = this.#readFile(path);
+      return () => text;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
+  }
+
+  #merge(file: string, tree: DocumentTree, sections: object): void {
+    const { document } = this;
+    if (!isMap(document)) return;
     for (const [section, content] of Object.entries(sections)) {
-      const isMap = typeof content === "object" && content !== null && !Array.isArray(content);
-      const named = isMap ? Object.entries(content) : undefined;
-      if (named === undefined || named.length === 0) {
-        // An empty section says nothing, and takes nothing away from another file.
-        if (content === null || (named !== undefined && valueAt(this.document, [section]) !== undefined)) continue;
-        this.#claim(file, tree, [section], content);
-      } else {
-        if (!this.#owners.has(section)) this.#owners.set(section, file);
-        for (const [name, value] of named) this.#claim(file, tree, [section, name], value);
+      const named = isMap(content) && Object.keys(content).length > 0;
+      if (named && !this.#owners.has(section)) {
+        // The only file that has the section, most often: nothing has to be asked name by name.
+        this.#owners.set(section, { first: file, content, whole: undefined, names: new Map() });
+        define(document, section, { ...content });
+      } else if (named) {
+        for (const [name, value] of Object.entries(content)) this.#claim(document, file, tree, [section, name], value);
+      } else if (content !== null && !(isMap(content) && valueAt(document, [section]) !== undefined)) {
+        // An empty section says nothing, and takes nothing away from another file. It gets a map of its own: names of
+        // other files may come into it, and what was read stays as it is.
+        this.#claim(document, file, tree, [section], isMap(content) ? {} : content);
       }
     }
   }
 
-  #claim(file: string, tree: SourceTree, path: readonly string[], value: unknown): void {
-    const key = JSON.stringify(path);
-    const owner = this.#owners.get(key);
+  #claim(document: object, file: string, tree: DocumentTree, path: readonly string[], value: unknown): void {
+    const [section = "", name] = path;
+    let owners = this.#owners.get(section);
+    owners ??= { first: file, content: {}, whole: undefined, names: new Map() };
+    this.#owners.set(section, owners);
+    const owner = name === undefined ? owners.whole : ownerOfName(owners, name);
     if (owner !== undefined) {
-      const first = this.origin(path);
-      const where = first === undefined ? owner : formatOrigin(first);
-      const problem: Problem = {
-        path,
-        message: `is also in ${where}`,
-        hint: "remove one of the two",
-        severity: "error",
-      };
-      this.#report(problem, { file, ...tree.locate(path, "key") });
+      this.#reportTwice(file, tree, path, owner);
       return;
     }
-    this.#owners.set(key, file);
-    const [section = "", name] = path;
-    if (!this.#owners.has(section)) this.#owners.set(section, file);
-    const sections = this.document;
-    if (typeof sections !== "object" || sections === null) return;
+    if (name === undefined) owners.whole = file;
+    else owners.names.set(name, file);
     // In place: copying what is there for each of ten thousand names would cost as many times ten thousand.
-    const known: unknown = Reflect.get(sections, section);
-    if (name === undefined) define(sections, section, value);
-    else if (typeof known === "object" && known !== null && !Array.isArray(known)) define(known, name, value);
-    else define(sections, section, { [name]: value });
+    const known = valueAt(document, [section]);
+    if (name === undefined) define(document, section, value);
+    else if (isMap(known)) define(known, name, value);
+    else define(document, section, { [name]: value });
+  }
+
+  #reportTwice(file: string, tree: DocumentTree, path: readonly string[], owner: string): void {
+    const first = this.origin(path);
+    const where = first === undefined ? owner : formatOrigin(first);
+    const message = `is also in ${where}`;
+    this.#report(
+      { path, message, hint: "remove one of the two", severity: "error" },
+      { file, ...tree.locate(path, "key") },
+    );
   }
 
   set(setting: Setting): void {
@@ -205,44 +240,50 @@ class Sources {
     value?: NonNullable<LoadedFile["value"]>;
     problems: readonly Problem[];
   } {
-    const { value, problems } = validateDocument(this.document);
-    if (value === undefined) return { problems };
-    const plugins = Object.entries(value.resources.plugins).map(([name, plugin]) => [name, this.#place(name, plugin)]);
-    const resources: Resources = { ...value.resources, plugins: Object.fromEntries(plugins) };
-    return { value: { gateway: value.gateway, resources }, problems: [...problems, ...(resolve?.(resources) ?? [])] };
+    const { value, readable, problems } = validateDocument(this.document, this.#cache?.validation);
+    if (readable === undefined) return { problems };
+    const plugins = Object.entries(readable.plugins).map(([name, plugin]) => [name, this.#place(name, plugin)]);
+    const resources: Resources = { ...readable, plugins: Object.fromEntries(plugins) };
+    const found = [...problems, ...unexplained(resolve?.(resources) ?? [], problems)];
+    return value === undefined
+      ? { problems: found }
+      : { value: { gateway: value.gateway, resources }, problems: found };
   }
 
   #place(name: string, plugin: PluginResource): PluginResource {
-    const file = this.#owners.get(JSON.stringify(["plugins", name]));
+    const owners = this.#owners.get("plugins");
+    const file = owners === undefined ? undefined : ownerOfName(owners, name);
     const directory = file === undefined ? this.#cwd : dirname(resolvePath(this.#cwd, file));
     return { ...plugin, path: resolvePath(directory, plugin.path) };
   }
 
   /** Text from the environment becomes the number or truth value that is expected in its place. */
   coerce(problems: readonly Problem[]): boolean {
-    let changed = false;
+    const coercions: Coercion[] = [];
     for (const { path, expected } of problems) {
       const text = expected === undefined ? undefined : this.#expandedAt(path)?.text;
-      if (text === undefined || valueAt(this.document, path) !== text) continue;
-      const value =
-        expected === "number" ? numberOf(text) : text === "true" ? true : text === "false" ? false : undefined;
-      if (value === undefined) continue;
-      this.document = withValue(this.document, path, value);
-      changed = true;
+      if (expected === undefined || text === undefined || valueAt(this.document, path) !== text) continue;
+      const value = coercedText(text, expected);
+      if (value !== undefined) coercions.push({ path, value });
     }
-    return changed;
+    this.document = coerceEntries(this.document, coercions, this.#cache);
+    return coercions.length > 0;
+  }
+
+  /** Lets go of what is only needed while loading. Without a cache nothing is loaded again: places are asked for next. */
+  release(): void {
+    if (this.#cache === undefined) return;
+    for (const tree of this.#trees.values()) tree.release();
+    this.#cache.keep(new Set(this.#names));
   }
 
   #expandedAt(path: Path): ExpandedText | undefined {
     return this.#trees.get(this.#ownerOf(path) ?? "")?.expanded.get(formatPath(path));
   }
 
-  #ownerOf(path: Path): string | undefined {
-    return (
-      this.#owners.get(JSON.stringify(path.slice(0, 2))) ??
-      this.#owners.get(JSON.stringify(path.slice(0, 1))) ??
-      this.#owners.get(String(path[0]))
-    );
+  #ownerOf([section, name]: Path): string | undefined {
+    const owners = this.#owners.get(String(section));
+    return owners === undefined ? undefined : (ownerOfName(owners, String(name)) ?? owners.whole ?? owners.first);
   }
 
   origin(path: Path): Origin | undefined {
@@ -301,18 +342,24 @@ class Sources {
     this.#names.indexOf(a.file) - this.#names.indexOf(b.file) || a.line - b.line || a.column - b.column;
 }
 
+/** Which file says what of a section. */
+interface SectionOwners {
+  readonly first: string;
+  /** What the first one says. */
+  readonly content: object;
+  /** Where a file says the section as a whole: a list, or an empty map. */
+  whole: string | undefined;
+  /** Of names that are not in `content`. */
+  readonly names: Map<string, string>;
+}
+
+function ownerOfName({ first, content, names }: SectionOwners, name: string): string | undefined {
+  return names.get(name) ?? (Object.hasOwn(content, name) ? first : undefined);
+}
+
 /** `file:line:column`, or the file or flag alone where there is no line. */
 export function formatOrigin({ file, line, column }: Origin): string {
   return line === 0 ? file : `${file}:${line}:${column}`;
-}
-
-function define(target: object, key: string, value: unknown): void {
-  // Assigning to "__proto__" would not make a key.
-  Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
-}
-
-function numberOf(text: string): number | undefined {
-  return /^-?\d+(?:\.\d+)?$/.test(text.trim()) ? Number(text) : undefined;
 }
 
 function unreadable(error: unknown): string {

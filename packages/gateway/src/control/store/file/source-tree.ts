@@ -31,13 +31,32 @@ const depthMax = 100;
 /** UTF-16 units. Beyond it a document is a mistake, and parsing it would stall the control thread for minutes. */
 export const documentLengthMax = 64 * 1024 * 1024;
 
+/** A document that was read. */
+export interface DocumentTree {
+  /** Undefined where the text could not be read; null where it says nothing. */
+  readonly value: unknown;
+  readonly problems: readonly SourceProblem[];
+  /** By `formatPath`. */
+  readonly expanded: ReadonlyMap<string, ExpandedText>;
+  /** Where a part stands, or the nearest part around it that is written. `key`: its name rather than its value. */
+  locate(path: Path, at?: "key" | "value"): Position;
+  /** Lets go of what `locate` needs and what can be had again from the text. */
+  release(): void;
+}
+
 /** One YAML or JSON document: its plain value, and where each part of it stands. JSON is read as the YAML it also is. */
-export class SourceTree {
+export class SourceTree implements DocumentTree {
   readonly value: unknown;
   readonly problems: SourceProblem[] = [];
-  /** By `formatPath`. */
   readonly expanded = new Map<string, ExpandedText>();
-  readonly #lines = new LineCounter();
+  /** Whether the value shares no memory with the text. */
+  readonly detached: boolean = false;
+  /** Whether there are syntax problems, anchors or aliases: what a text may mean differently as a part of another. */
+  unusual = false;
+  #lines = new LineCounter();
+  /** In place of what was released. */
+  #again: SourceTree | undefined;
+  #released = false;
   readonly #surroundings: Surroundings;
   readonly #text: string;
   /** Undefined until someone asks for a place in plain JSON. */
@@ -50,22 +69,24 @@ export class SourceTree {
   #aliasDepth = 0;
   #aliasedValues = 0;
 
-  constructor(text: string, surroundings: Surroundings) {
+  /** `base`: the path of the text where it is a part of a document; paths given to `locate` start below it. */
+  constructor(text: string, surroundings: Surroundings, base: Path = []) {
     this.#surroundings = surroundings;
     this.#text = text;
-    const plain = text.length > documentLengthMax ? undefined : readPlainJson(text, depthMax);
+    const plain = text.length > documentLengthMax || base.length > 0 ? undefined : readPlainJson(text, depthMax);
     if (plain !== undefined) {
-      this.value = this.#readPlain(plain, []);
+      this.value = this.#readPlain(plain, base);
+      this.detached = true;
       return;
     }
     this.#root = this.#parse();
     // After a syntax error the tree is a guess; problems found in it would lead astray.
     const broken = this.problems.some((problem) => problem.severity === "error");
-    this.value = broken ? undefined : this.#read(this.#root, []);
+    this.value = broken ? undefined : this.#read(this.#root, base);
   }
 
-  /** Where a part stands, or the nearest part around it that is written. `key`: its name rather than its value. */
   locate(path: Path, at: "key" | "value" = "value"): Position {
+    if (this.#released) return (this.#again ??= new SourceTree(this.#text, nothing)).locate(path, at);
     let node: Node | null = (this.#root ??= this.#parse());
     let offset = offsetOf(node);
     for (const part of path) {
@@ -76,6 +97,16 @@ export class SourceTree {
     // A map begins at its first key, often on the next line: its own name is what a reader looks for.
     const scalar = isScalar(node) && node.range !== undefined && node.value !== null;
     return this.#position(at === "value" && scalar ? offsetOf(node) : offset);
+  }
+
+  release(): void {
+    this.#released = true;
+    this.#again = undefined;
+    this.#root = undefined;
+    this.#lines = new LineCounter();
+    this.#anchors.clear();
+    this.#targets.clear();
+    this.#pairs.clear();
   }
 
   #parse(): Node | null {
@@ -90,12 +121,14 @@ export class SourceTree {
       document = parseDocument(this.#text, { ...options, lineCounter: this.#lines });
     } catch (error) {
       const reason = error instanceof RangeError ? "is nested too deeply" : `could not be read: ${String(error)}`;
+      this.unusual = true;
       this.#add([], `the document ${reason}`, 0);
       return null;
     }
     // Where brackets nest by the thousand the parser reports its own exhausted stack, once a level.
     const exhausted = document.errors.some(({ message }) => /call stack|Stack overflow/.test(message));
     if (exhausted) this.#add([], "the document is nested too deeply", 0);
+    this.unusual ||= exhausted;
     for (const problem of exhausted ? [] : document.errors) this.#addSyntax(problem, "error");
     for (const problem of document.warnings) this.#addSyntax(problem, "warning");
     return document.contents;
@@ -120,7 +153,10 @@ export class SourceTree {
       return null;
     }
     if (isAlias(node)) return this.#readAlias(node, path);
-    if (node !== null && "anchor" in node && typeof node.anchor === "string") this.#anchors.set(node.anchor, node);
+    if (node !== null && "anchor" in node && typeof node.anchor === "string") {
+      this.unusual = true;
+      this.#anchors.set(node.anchor, node);
+    }
     if (isScalar(node)) {
       if (typeof node.value !== "string") return node.value;
       return this.#readText(node.value, path, () => this.#position(offsetOf(node)));
@@ -168,6 +204,7 @@ export class SourceTree {
   }
 
   #readAlias(alias: Alias, path: Path): unknown {
+    this.unusual = true;
     const target = this.#targets.get(alias) ?? this.#anchors.get(alias.source);
     if (target === undefined) {
       this.#add(path, `the alias ${quote(`*${alias.source}`)} has no anchor before it`, offsetOf(alias));
@@ -227,6 +264,7 @@ export class SourceTree {
   }
 
   #addSyntax(error: YAMLError, severity: "error" | "warning"): void {
+    this.unusual = true;
     const told = error.message.split("\n", 1)[0] ?? error.message;
     const hint = error.code === "TAB_AS_INDENT" ? "indent with spaces" : undefined;
     const position = this.#position(error.pos[0]);
@@ -238,6 +276,9 @@ export class SourceTree {
     return line === 0 ? { line: 1, column: 1 } : { line, column: col };
   }
 }
+
+/** For a text whose value is known. */
+const nothing: Surroundings = { readEnv: () => undefined, readSecret: () => "" };
 
 function keyOf(pair: Pair): string {
   return isScalar(pair.key) ? String(pair.key.value ?? "") : "";

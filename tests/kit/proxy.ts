@@ -1,0 +1,166 @@
+import type { GatewaySettings, RouteResource, ServiceResource } from "@headgate/schema";
+import { z } from "zod";
+import type { Log } from "../../packages/gateway/src/core/log.ts";
+import type { Exchange } from "../../packages/gateway/src/proxy/exchange.ts";
+import { defineMiddleware } from "../../packages/gateway/src/proxy/middleware.ts";
+import type { BuiltMiddleware, Middleware } from "../../packages/gateway/src/proxy/middleware.ts";
+import { Proxy } from "../../packages/gateway/src/proxy/proxy.ts";
+import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
+import type { GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
+import type { Scope } from "./scope.ts";
+import { waitFor } from "./wait.ts";
+
+/** Gauges whose values a test can read. */
+class ReadableMetrics extends Metrics {
+  readonly values = new Map<string, number>();
+
+  override gauge(name: string, labels: Readonly<Record<string, string>> = {}): GaugeHandle {
+    const handle = super.gauge(name, labels);
+    const key = `${name} ${labels["state"] ?? ""}`;
+    this.values.set(key, this.values.get(key) ?? 0);
+    return {
+      add: (amount: number) => {
+        this.values.set(key, (this.values.get(key) ?? 0) + amount);
+        handle.add(amount);
+      },
+    } as GaugeHandle; // what the proxy uses of it
+  }
+}
+
+export interface ProxyInit {
+  /** `host:port` of the only instance of the only service; none: there is no service. */
+  readonly instance?: string;
+  /** The only step of the route. */
+  readonly step?: Middleware | BuiltMiddleware;
+  readonly route?: Partial<RouteResource>;
+  readonly service?: Partial<ServiceResource>;
+  readonly timeouts?: Partial<GatewaySettings["timeouts"]>;
+  readonly limits?: Partial<GatewaySettings["limits"]>;
+}
+
+/** A proxy within the test's own thread: the test owns its clock, its steps are functions of the test. */
+export interface ProxyUnderTest {
+  readonly port: number;
+  /** Exchanges that are over, in order of their ends. */
+  readonly finished: Exchange[];
+  /** What was logged as an error: the causes' messages. */
+  readonly logged: string[];
+  /** Lets that much time pass, tick by tick. */
+  pass(ms: number): void;
+  /** Waits until no connection of either side is open, by the gauges. */
+  atRest(): Promise<void>;
+  gauge(key: string): number;
+}
+
+export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUnderTest> {
+  let now = 1_000_000;
+  let tick = (): void => {};
+  const metrics = new ReadableMetrics(() => {});
+  const finished: Exchange[] = [];
+  const logged: string[] = [];
+  const note = (fields: object, message: string): void => {
+    const { err } = fields as { err?: { message?: string; cause?: { message?: string } } }; // as the proxy logs it
+    logged.push(`${message} ${err?.cause?.message ?? err?.message ?? ""}`);
+  };
+  const log: Log = { debug() {}, info() {}, warn() {}, error: note };
+  const proxy = new Proxy({
+    settings: settingsOf(init),
+    workerId: 0,
+    workers: 1,
+    clock: { now: () => now, wall: () => 1_700_000_000_000 + now },
+    timers: {
+      after: (_, action) => {
+        const handle = setImmediate(action);
+        return () => clearImmediate(handle);
+      },
+      every: (_, action) => {
+        tick = action;
+        return () => {};
+      },
+    },
+    random: () => 0,
+    log,
+    metrics,
+    limiter: { take: () => ({ allowed: true, remaining: 1, retryAfterUs: 0, resetAfterUs: 0 }) },
+    connectionCount: new Int32Array(new SharedArrayBuffer(4)),
+    accessLog: { write() {} },
+    middlewares: new Map([
+      ["under-test", defineMiddleware({ name: "under-test", config: z.any(), build: () => init.step ?? pass })],
+      ["watch", defineMiddleware({ name: "watch", config: z.any(), build: () => watch(finished) })],
+    ]),
+    pluginCacheDir: "",
+    fetchJson: () => Promise.reject(new Error("no network here")),
+  });
+  scope.after(() => proxy.close());
+  const prepared = await proxy.prepare({
+    revision: 1,
+    global: [{ name: "watch", settings: {} }],
+    routes: { set: { all: routeOf(init) }, delete: [] },
+    services: { set: init.instance === undefined ? {} : { s: serviceOf(init.instance, init.service) }, delete: [] },
+  });
+  proxy.commit(prepared);
+  const [bound] = await proxy.listen(false);
+  return {
+    port: bound?.port ?? 0,
+    finished,
+    logged,
+    pass: (ms) => {
+      for (const until = now + ms; now < until;) {
+        now += 50;
+        tick();
+      }
+    },
+    gauge: (key) => metrics.values.get(key) ?? 0,
+    atRest: async () => {
+      await waitFor(() => [...metrics.values].every(([key, value]) => key.endsWith("idle") || value === 0), {
+        what: () => `no active connection: ${JSON.stringify([...metrics.values])}`,
+      });
+    },
+  };
+}
+
+const pass: Middleware = (_, next) => next();
+
+function watch(finished: Exchange[]): Middleware {
+  return (exchange, next) => {
+    exchange.onFinish(() => finished.push(exchange));
+    return next();
+  };
+}
+
+function routeOf({ instance, route }: ProxyInit): RouteResource {
+  const destination = instance === undefined ? undefined : [{ service: "s", weight: 1 }];
+  return {
+    match: [{ path: "/*" }],
+    use: [{ name: "under-test", settings: {} }],
+    priority: 0,
+    ...(destination === undefined ? { respond: { status: 200, headers: {}, body: "own" } } : { to: destination }),
+    ...route,
+  };
+}
+
+function serviceOf(address: string, more: Partial<ServiceResource> = {}): ServiceResource {
+  return {
+    instances: [{ address, weight: 1 }],
+    protocol: "http",
+    balance: "round-robin",
+    use: [],
+    timeouts: { connectMs: 2_000, firstByteMs: 15_000, idleMs: 60_000 },
+    retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },
+    pool: { max: 16, idleMs: 60_000 },
+    ...more,
+  };
+}
+
+function settingsOf({ timeouts, limits }: ProxyInit): GatewaySettings {
+  return {
+    listen: [{ address: "127.0.0.1:0" }],
+    admin: { address: "" },
+    workers: 1,
+    dataDir: "",
+    trustedProxies: [],
+    timeouts: { requestHeadMs: 10_000, requestBodyIdleMs: 30_000, keepAliveMs: 75_000, drainMs: 1_000, ...timeouts },
+    limits: { requestHeadBytes: 32_768, headers: 100, uriBytes: 8_192, connections: 100, ...limits },
+    accessLog: { path: "-", format: "off" },
+  };
+}
