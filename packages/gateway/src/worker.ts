@@ -21,7 +21,10 @@ const host = new WorkerHost({
   build: (log, metrics) => {
     // A promise that a user's middleware forgot must not take every connection of this thread down with it.
     process.on("unhandledRejection", (reason) => {
-      log.error({ err: reason }, "A promise that nobody waits for was rejected; look for a missing await in a middleware.");
+      log.error(
+        { err: reason },
+        "A promise that nobody waits for was rejected; look for a missing await in a middleware.",
+      );
     });
     return workerParts(start, log, metrics);
   },

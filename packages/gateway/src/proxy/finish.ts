@@ -42,7 +42,10 @@ export class Finisher {
     } else if (exchange.attempts === 0) this.#overhead.observe(totalMs / 1000);
   }
 
-  #find(list: RouteSeries, { routeName: route, serviceName: service, request, response: { status } }: Exchange): Series {
+  #find(
+    list: RouteSeries,
+    { routeName: route, serviceName: service, request, response: { status } }: Exchange,
+  ): Series {
     const { method } = request;
     for (const series of list) {
       if (series.status === status && series.method === method && series.service === service) return series;

@@ -53,7 +53,15 @@ export class ModelRouter<T> {
         if (path === undefined || !holds(match, request, client)) continue;
         for (const host of match.hosts ?? [undefined]) {
           if (!takesHost(host, request.host)) continue;
-          const rank = [...rankHost(host), ...path.rank, ...rankRest(match), -route.priority, rankClients(match), route.name, alternative];
+          const rank = [
+            ...rankHost(host),
+            ...path.rank,
+            ...rankRest(match),
+            -route.priority,
+            rankClients(match),
+            route.name,
+            alternative,
+          ];
           const { params, prefixSegments } = path;
           const found = { name: route.name, value: route.value, match: { alternative, params, prefixSegments } };
           hits.push({ found, match, rank });
