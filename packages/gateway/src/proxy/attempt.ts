@@ -8,10 +8,10 @@ import type { Exchange } from "./exchange.ts";
 import type { Decision, Failure } from "./forward.ts";
 import { decideRetry } from "./forward.ts";
 import type { ResponseHead } from "./http1/parse-response.ts";
-import type { BodySink } from "./http1/request-body.ts";
 import { fieldLines } from "./http1/write-head.ts";
-import { writeCopy, writeText, writeTogether } from "./http1/wire.ts";
+import { writeText } from "./http1/wire.ts";
 import type { AttemptHook } from "./middleware.ts";
+import { sendWithBody, targetOf } from "./send.ts";
 import type { CallEvents } from "./upstream/call.ts";
 import { UpstreamCall } from "./upstream/call.ts";
 import type { UpstreamConnection } from "./upstream/connection.ts";
@@ -22,9 +22,6 @@ import type { Service } from "./upstream/service.ts";
 
 /** How long an instance may leave `Expect: 100-continue` unanswered before the gateway lets the client send. */
 const continueWaitMs = 1_000;
-
-/** What must never stand in a request line: anything but visible ASCII would end or split it. */
-const notInTarget = /[^\x21-\x7e]/;
 
 /** What attempts need of the thread they run in. */
 export interface ForwardContext {
@@ -111,8 +108,8 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
     this.#pending = undefined;
     const exchange = this.#exchange;
     const { request } = exchange;
-    const target = request.path + request.search;
-    if (target.charCodeAt(0) !== 47 || notInTarget.test(target)) {
+    const target = targetOf(request);
+    if (target === undefined) {
       connection.release(true, -1, this.#context.clock.now());
       this.#endAttempt("aborted");
       this.#settle(new GatewayError("HG_INTERNAL", { cause: new Error("a step made the path one that HTTP forbids") }));
@@ -270,28 +267,17 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
   }
 
   #sendWithBody(call: UpstreamCall, head: string, body: NonNullable<Carrier["body"]>): void {
-    const { socket } = call.connection;
-    let unsent: string | undefined = head;
-    const sink: BodySink = {
-      write: (buffer, from, to) => {
+    const more = sendWithBody(call.connection, head, body, {
+      onBody: () => {
         // While both sides send, either one's bytes show that the exchange is alive.
         if (this.armed && this.answered?.complete === false) {
           this.#arm(this.#context.clock.now(), this.#service.timeouts.idleMs);
         }
-        if (unsent === undefined) return writeCopy(socket, buffer, from, to);
-        const text = unsent;
-        unsent = undefined;
-        return writeTogether(socket, text, buffer.subarray(from, to));
       },
-      end: () => {
+      onSent: () => {
         if (this.#call === call) this.#sent(call);
       },
-    };
-    const more = body.attach(sink);
-    if (unsent !== undefined) {
-      socket.write(unsent, "latin1");
-      unsent = undefined;
-    }
+    });
     if (body.complete) return;
     if (this.#carrier.expectsContinue && body.bytes === 0) {
       this.#awaitsContinue = true;
