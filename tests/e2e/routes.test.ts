@@ -107,3 +107,20 @@ test("where a service cannot be reached the fallback answers", async () => {
   assert.deepEqual([response.status, response.text], [503, "back soon"]);
   assert.equal((JSON.parse((await ask("/elsewhere")).text) as Echo).server, "two");
 });
+
+test("a preflight reaches the cors step of a route that does not list OPTIONS; without cors it gets 405", async (t) => {
+  const respond = { status: 200, body: "x" };
+  const own = await startGateway(t, {
+    document: {
+      routes: {
+        open: { match: { path: "/open", methods: ["PUT"] }, use: [{ cors: { origins: ["https://a"] } }], respond },
+        closed: { match: { path: "/closed", methods: ["PUT"] }, respond },
+      },
+    },
+  });
+  const headers = { origin: "https://a", "access-control-request-method": "PUT" };
+  const open = await request(t, own.port, "/open", { method: "OPTIONS", headers });
+  assert.deepEqual([open.status, open.get("access-control-allow-origin")], [204, "https://a"]);
+  const closed = await request(t, own.port, "/closed", { method: "OPTIONS", headers });
+  assert.deepEqual([closed.status, closed.get("allow")], [405, "PUT"]);
+});
