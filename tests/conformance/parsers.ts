@@ -46,7 +46,7 @@ export function oursRequests(text: string): Seen {
   const seen = empty();
   try {
     for (let at = 0; at < text.length;) {
-      const head = parseRequestHead(text, limits, at);
+      const head = parseRequestHead(bytes, at, bytes.length, limits);
       if (head !== undefined && head.target !== "*" && normalizeTarget(head.target) === undefined) {
         throw new HeadError("HG_BAD_REQUEST", "the path is not valid");
       }
@@ -77,7 +77,7 @@ export function oursResponses(text: string, method: string): Seen {
   const seen = empty();
   try {
     for (let at = 0; at < text.length;) {
-      const head = parseResponseHead(text.slice(at), method, limits);
+      const head = parseResponseHead(bytes, at, bytes.length, method, limits);
       if (head === undefined) {
         seen.end = "incomplete";
         return seen;
@@ -87,7 +87,7 @@ export function oursResponses(text: string, method: string): Seen {
         seen.end = "upgraded";
         return seen;
       }
-      const bodyStart = at + head.end;
+      const bodyStart = head.end;
       const close = head.framing === "close";
       at = readBody(
         bytes,

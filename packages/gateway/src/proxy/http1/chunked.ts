@@ -185,7 +185,8 @@ export class ChunkedDecoder {
     const offsets: number[] = [];
     let behind: number;
     try {
-      behind = walkFields(this.#trailers, 0, offsets, trailersMax);
+      const bytes = Buffer.from(this.#trailers, "latin1");
+      behind = walkFields(bytes, 0, bytes.length, 0, offsets, trailersMax);
     } catch (error) {
       throw error instanceof HeadError ? this.#refuse(`in the trailers: ${error.message}`) : error;
     }

@@ -205,8 +205,8 @@ export class ClientConnection implements WireEvents {
       }
     }
     try {
-      const head = parseRequestHead(bytes.latin1Slice(start, end), this.#server.limits);
-      if (head !== undefined) return this.#begin(head, bytes, start + head.end, end);
+      const head = parseRequestHead(bytes, start, end, this.#server.limits);
+      if (head !== undefined) return this.#begin(head, bytes, head.end, end);
     } catch (error) {
       this.#refuse(error);
       return true;

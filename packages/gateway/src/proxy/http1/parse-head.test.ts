@@ -4,7 +4,7 @@ import { HeadError } from "./grammar.ts";
 import { hostName, parseRequestHead } from "./parse-head.ts";
 
 const limits = { headBytes: 1024, headers: 10, uriBytes: 64 };
-const parse = (text: string, offset = 0) => parseRequestHead(text, limits, offset);
+const parse = (text: string, offset = 0) => parseRequestHead(Buffer.from(text, "latin1"), offset, text.length, limits);
 
 test("a head gives method, target, host, fields and what they say", () => {
   const text = "POST /a?b=c HTTP/1.1\r\nHost: Example.com:80\r\nX-A:  1 \r\nContent-Length: 12\r\n\r\nbody";

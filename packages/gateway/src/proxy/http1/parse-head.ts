@@ -60,41 +60,40 @@ export class RequestHead implements ConnectionOptions {
 const methods = new Map(METHODS.map((method) => [method, method]));
 
 /**
- * Parses a request head at `offset` of latin1 text. Returns undefined where the head is not complete; throws HeadError.
- * Strict by RFC 9112: no leniency switches. Methods are those node's own parser knows.
+ * Parses the request head that begins at bytes[from]. Returns undefined where bytes[from, to) holds no whole head;
+ * throws HeadError. Strict by RFC 9112: no leniency switches. Methods are those node's own parser knows.
  */
-export function parseRequestHead(text: string, limits: HeadLimits, offset = 0): RequestHead | undefined {
-  let at = offset;
+export function parseRequestHead(bytes: Buffer, from: number, to: number, limits: HeadLimits): RequestHead | undefined {
+  let at = from;
   // RFC 9112 §2.2: a CRLF in front of the request line is ignored; old clients send one after a body.
-  while (text.charCodeAt(at) === 13 && at - offset < 8) {
-    if (at + 1 >= text.length) return undefined;
-    if (text.charCodeAt(at + 1) !== 10)
-      throw new HeadError("HG_BAD_REQUEST", "a CR without LF before the request line");
+  while (at < to && bytes[at] === 13 && at - from < 8) {
+    if (at + 1 >= to) return undefined;
+    if (bytes[at + 1] !== 10) throw new HeadError("HG_BAD_REQUEST", "a CR without LF before the request line");
     at += 2;
   }
-  const methodEnd = endOfMethod(text, at);
-  if (methodEnd < 0) return tooLongOr(text, offset, limits);
-  const method = methodOf(text, at, methodEnd);
+  const methodEnd = endOfMethod(bytes, at, to);
+  if (methodEnd < 0) return tooLongOr(to - from, limits);
   const targetStart = methodEnd + 1;
-  const targetEnd = endOfTarget(text, targetStart, limits);
-  if (targetEnd < 0) return tooLongOr(text, offset, limits);
-  if (text.length < targetEnd + 11) {
-    checkVersionPrefix(text, targetEnd + 1);
-    return tooLongOr(text, offset, limits);
+  const targetEnd = endOfTarget(bytes, targetStart, to, limits);
+  if (targetEnd < 0) return tooLongOr(to - from, limits);
+  const fieldsStart = targetEnd + 11;
+  if (to < fieldsStart) {
+    checkVersionPrefix(bytes.latin1Slice(targetEnd + 1, Math.min(to, targetEnd + 8)));
+    return tooLongOr(to - from, limits);
   }
-  const minorVersion = parseVersion(text, targetEnd + 1);
+  const minorVersion = parseVersion(bytes, targetEnd + 1);
   const offsets: number[] = [];
-  const end = walkFields(text, targetEnd + 11, offsets, limits.headers);
-  if (end < 0) return tooLongOr(text, offset, limits);
-  if (end - offset > limits.headBytes) throw tooLong(limits);
-  const raw = at === 0 && end === text.length ? text : text.slice(at, end);
-  if (at !== 0) for (let i = 0; i < offsets.length; i++) offsets[i] = (offsets[i] as number) - at; // i is inside
-  const target = text.slice(targetStart, targetEnd);
-  return readFields(new RequestHead(method, target, minorVersion, new Fields(raw, offsets), targetEnd + 11 - at, end));
+  const end = walkFields(bytes, fieldsStart, to, at, offsets, limits.headers);
+  if (end < 0) return tooLongOr(to - from, limits);
+  if (end - from > limits.headBytes) throw tooLong(limits);
+  const raw = bytes.latin1Slice(at, end);
+  const method = methodOf(raw, methodEnd - at);
+  const target = raw.slice(targetStart - at, targetEnd - at);
+  return readFields(new RequestHead(method, target, minorVersion, new Fields(raw, offsets), fieldsStart - at, end));
 }
 
-function tooLongOr(text: string, offset: number, limits: HeadLimits): undefined {
-  if (text.length - offset > limits.headBytes) throw tooLong(limits);
+function tooLongOr(length: number, limits: HeadLimits): undefined {
+  if (length > limits.headBytes) throw tooLong(limits);
   return undefined;
 }
 
@@ -103,18 +102,18 @@ function tooLong(limits: HeadLimits): HeadError {
 }
 
 /** The method as one of the strings we already have: slicing and hashing one out of each request would cost more. */
-function methodOf(text: string, start: number, end: number): string {
-  if (text.startsWith("GET", start) && end - start === 3) return "GET";
-  if (text.startsWith("POST", start) && end - start === 4) return "POST";
-  const method = methods.get(text.slice(start, end));
+function methodOf(raw: string, end: number): string {
+  if (end === 3 && raw.startsWith("GET")) return "GET";
+  if (end === 4 && raw.startsWith("POST")) return "POST";
+  const method = methods.get(raw.slice(0, end));
   if (method === undefined) throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "an unknown method");
   if (method === "CONNECT") throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "CONNECT is not supported");
   return method;
 }
 
-function endOfMethod(text: string, start: number): number {
-  for (let at = start; at < text.length; at++) {
-    const c = text.charCodeAt(at);
+function endOfMethod(bytes: Uint8Array, start: number, to: number): number {
+  for (let at = start; at < to; at++) {
+    const c = bytes[at] as number; // at < to
     if (c === 32 && at > start) return at;
     if (isToken[c] !== 1) throw new HeadError("HG_BAD_REQUEST", "the request line does not start with a method");
     if (at - start > 32) throw new HeadError("HG_METHOD_NOT_IMPLEMENTED", "an unknown method");
@@ -122,23 +121,21 @@ function endOfMethod(text: string, start: number): number {
   return -1;
 }
 
-function endOfTarget(text: string, start: number, limits: HeadLimits): number {
+function endOfTarget(bytes: Uint8Array, start: number, to: number, limits: HeadLimits): number {
   let at = start;
-  while (at < text.length && isTarget[text.charCodeAt(at)] === 1) at++;
+  while (at < to && isTarget[bytes[at] as number] === 1) at++; // at < to
   if (at - start > limits.uriBytes) {
     throw new HeadError("HG_URI_TOO_LONG", `the request target is over ${limits.uriBytes} bytes`);
   }
-  if (at >= text.length) return -1;
-  if (text.charCodeAt(at) !== 32)
-    throw new HeadError("HG_BAD_REQUEST", "the request line is not METHOD SP target SP version");
+  if (at >= to) return -1;
+  if (bytes[at] !== 32) throw new HeadError("HG_BAD_REQUEST", "the request line is not METHOD SP target SP version");
   if (at === start) throw new HeadError("HG_BAD_REQUEST", "the request line has no target");
   return at;
 }
 
 const versionPrefix = "HTTP/1.";
 
-function checkVersionPrefix(text: string, start: number): void {
-  const part = text.slice(start, start + 7);
+function checkVersionPrefix(part: string): void {
   if (!versionPrefix.startsWith(part) && !/^HTTP\/\d?/.test(part)) throw badVersion();
 }
 
@@ -146,18 +143,20 @@ function badVersion(): HeadError {
   return new HeadError("HG_BAD_REQUEST", "the request line does not end in an HTTP version");
 }
 
-function parseVersion(text: string, start: number): number {
-  if (!text.startsWith(versionPrefix, start)) {
-    if (/^HTTP\/\d\.\d\r\n/.test(text.slice(start, start + 10))) {
-      throw new HeadError("HG_HTTP_VERSION", "only HTTP/1.0 and HTTP/1.1 are spoken here");
-    }
-    throw badVersion();
+/** Reads `HTTP/1.x CRLF`, ten bytes that are there. */
+function parseVersion(bytes: Buffer, start: number): number {
+  for (let i = 0; i < versionPrefix.length; i++) {
+    if (bytes[start + i] !== versionPrefix.charCodeAt(i)) throw otherVersion(bytes.latin1Slice(start, start + 10));
   }
-  const minor = text.charCodeAt(start + 7) - 48;
-  if (text.charCodeAt(start + 8) !== 13 || text.charCodeAt(start + 9) !== 10 || minor < 0 || minor > 9)
-    throw badVersion();
-  if (minor > 1) throw new HeadError("HG_HTTP_VERSION", "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  const minor = (bytes[start + 7] as number) - 48; // the ten bytes are there
+  if (bytes[start + 8] !== 13 || bytes[start + 9] !== 10 || minor < 0 || minor > 9) throw badVersion();
+  if (minor > 1) throw otherVersion("HTTP/1.2\r\n");
   return minor;
+}
+
+function otherVersion(text: string): HeadError {
+  if (!/^HTTP\/\d\.\d\r\n/.test(text)) return badVersion();
+  return new HeadError("HG_HTTP_VERSION", "only HTTP/1.0 and HTTP/1.1 are spoken here");
 }
 
 function readFields(head: RequestHead): RequestHead {

@@ -20,16 +20,24 @@ export interface ResponseHead {
   readonly nominated: string[] | undefined;
   /** Offset of the first field line in the head's text. */
   readonly fieldsStart: number;
+  /** Offset behind the head in the bytes it was read from. */
   readonly end: number;
 }
 
 /**
- * Parses a response head from latin1 text. Returns undefined where it is not complete; throws HeadError with
- * HG_UPSTREAM_PROTOCOL. `method` is the request's: it decides whether a body follows (RFC 9112 §6.3).
+ * Parses the response head that begins at bytes[from]. Returns undefined where bytes[from, to) holds no whole head;
+ * throws HeadError with HG_UPSTREAM_PROTOCOL. `method` is the request's: it decides whether a body follows
+ * (RFC 9112 §6.3).
  */
-export function parseResponseHead(text: string, method: string, limits: HeadLimits): ResponseHead | undefined {
+export function parseResponseHead(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  method: string,
+  limits: HeadLimits,
+): ResponseHead | undefined {
   try {
-    return parse(text, method, limits);
+    return parse(bytes, from, to, method, limits);
   } catch (error) {
     if (error instanceof HeadError && error.code !== "HG_UPSTREAM_PROTOCOL") throw broken(error.message);
     throw error;
@@ -40,32 +48,34 @@ function broken(message: string): HeadError {
   return new HeadError("HG_UPSTREAM_PROTOCOL", message);
 }
 
-function parse(text: string, method: string, limits: HeadLimits): ResponseHead | undefined {
-  if (!text.startsWith("HTTP/1.")) {
-    if ("HTTP/1.".startsWith(text.slice(0, 7))) return undefined;
-    throw broken("the answer does not start with HTTP/1.x");
+const versionPrefix = "HTTP/1.";
+
+function parse(bytes: Buffer, from: number, to: number, method: string, limits: HeadLimits): ResponseHead | undefined {
+  for (let i = 0; i < versionPrefix.length; i++) {
+    if (from + i >= to) return undefined;
+    if (bytes[from + i] !== versionPrefix.charCodeAt(i)) throw broken("the answer does not start with HTTP/1.x");
   }
-  if (text.length < 15) return undefined;
-  const minorVersion = text.charCodeAt(7) - 48;
-  const status = parseLength(text, 9, 12);
-  if ((minorVersion !== 0 && minorVersion !== 1) || text.charCodeAt(8) !== 32 || status < 100) {
+  if (to - from < 15) return undefined;
+  const minorVersion = (bytes[from + 7] as number) - 48; // the first 15 bytes are there
+  if ((minorVersion !== 0 && minorVersion !== 1) || bytes[from + 8] !== 32)
     throw broken("the status line is not valid");
-  }
-  let at = 12;
+  let at = from + 12;
   // RFC 9112 §4: SP before the reason; servers that leave out an empty reason often leave out the SP too.
-  if (text.charCodeAt(at) === 32) while (at < text.length && isFieldValue[text.charCodeAt(at)] === 1) at++;
-  if (at + 1 >= text.length) return incomplete(text, limits);
-  if (text.charCodeAt(at) !== 13 || text.charCodeAt(at + 1) !== 10) throw broken("the status line is not valid");
+  if (bytes[at] === 32) while (at < to && isFieldValue[bytes[at] as number] === 1) at++; // at < to
+  if (at + 1 >= to) return incomplete(to - from, limits);
+  if (bytes[at] !== 13 || bytes[at + 1] !== 10) throw broken("the status line is not valid");
   const offsets: number[] = [];
-  const fieldsStart = at + 2;
-  const end = walkFields(text, fieldsStart, offsets, limits.headers);
-  if (end < 0) return incomplete(text, limits);
-  if (end > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
-  return readFields(text, method, status, minorVersion, offsets, fieldsStart, end);
+  const end = walkFields(bytes, at + 2, to, from, offsets, limits.headers);
+  if (end < 0) return incomplete(to - from, limits);
+  if (end - from > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
+  const raw = bytes.latin1Slice(from, end);
+  const status = parseLength(raw, 9, 12);
+  if (status < 100) throw broken("the status line is not valid");
+  return readFields(raw, method, status, minorVersion, offsets, at + 2 - from, end);
 }
 
-function incomplete(text: string, limits: HeadLimits): undefined {
-  if (text.length > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
+function incomplete(length: number, limits: HeadLimits): undefined {
+  if (length > limits.headBytes) throw broken(`the response head is over ${limits.headBytes} bytes`);
   return undefined;
 }
 
@@ -102,7 +112,7 @@ function readFields(
   return {
     status,
     minorVersion,
-    fields: new Fields(end === text.length ? text : text.slice(0, end), offsets),
+    fields: new Fields(text, offsets),
     framing,
     contentLength: known.contentLength,
     keepAlive: framing !== "close" && !known.close && (minorVersion === 1 || known.keepAlive),

@@ -7,7 +7,8 @@ import { fieldLines, restoredLength } from "./write-head.ts";
 const limits = { headBytes: 4096, headers: 100, uriBytes: 100 };
 
 function head(lines: string) {
-  const parsed = parseRequestHead(`GET / HTTP/1.1\r\nHost: a\r\n${lines}\r\n`, limits);
+  const bytes = Buffer.from(`GET / HTTP/1.1\r\nHost: a\r\n${lines}\r\n`, "latin1");
+  const parsed = parseRequestHead(bytes, 0, bytes.length, limits);
   assert.ok(parsed !== undefined);
   return { ...parsed, lines: () => fieldLines(parsed.fields, parsed.fieldsStart, parsed.hopByHop, parsed.nominated) };
 }

@@ -7,7 +7,7 @@ import { parseResponseHead } from "../http1/parse-response.ts";
 import type { BodySink } from "../http1/request-body.ts";
 import type { ConnectionUser, UpstreamConnection } from "./connection.ts";
 
-/** Most bytes of a read that are turned into text to look for the head; heads are refused long before. */
+/** A body of at most this that came with its head is kept as text, to leave in one write with the new head. */
 const textBytesMax = 16 * 1024;
 /** Most bytes of answer held while the chain still works on the head; then the instance has to wait. */
 const earlyBytesMax = 256 * 1024;
@@ -49,7 +49,10 @@ export class UpstreamCall implements ConnectionUser {
   readonly #events: CallEvents;
   /** The bytes being read came with the head and are small: they are kept as text. */
   #collecting = false;
-  #held = "";
+  /** The beginning of a head that has not come in full. */
+  #held: Buffer | undefined;
+  /** What came behind a 101. */
+  #behindUpgrade = "";
   #remaining = 0;
   #decoder: ChunkedDecoder | undefined;
   #sink: BodySink | undefined;
@@ -112,7 +115,7 @@ export class UpstreamCall implements ConnectionUser {
   detach(user: ConnectionUser): string {
     this.#over = true;
     this.connection.use(user);
-    return this.#held;
+    return this.#behindUpgrade;
   }
 
   onBytes(buffer: Buffer, length: number): boolean {
@@ -166,38 +169,33 @@ export class UpstreamCall implements ConnectionUser {
   }
 
   #readHead(buffer: Buffer, length: number): boolean {
-    const heldBefore = this.#held.length;
-    let textEnd = Math.min(length, textBytesMax);
-    let text = this.#held + buffer.latin1Slice(0, textEnd);
-    let skipped = 0;
-    let head: ResponseHead | undefined;
-    for (;;) {
-      head = parseResponseHead(text, this.#method, responseLimits);
-      if (head === undefined && textEnd < length) {
-        // An incomplete head in a big read: look at the rest of it.
-        text += buffer.latin1Slice(textEnd, length);
-        textEnd = length;
-      } else if (head !== undefined && head.status < 200 && head.status !== 101) {
-        this.#events.onInterim(head);
-        skipped += head.end;
-        text = text.slice(head.end);
-      } else break;
+    let bytes = buffer;
+    let from = 0;
+    let to = length;
+    if (this.#held !== undefined) {
+      bytes = Buffer.concat([this.#held, buffer.subarray(0, length)]);
+      to = bytes.length;
+      this.#held = undefined;
+    }
+    let head = parseResponseHead(bytes, from, to, this.#method, responseLimits);
+    while (head !== undefined && head.status < 200 && head.status !== 101) {
+      this.#events.onInterim(head);
+      from = head.end;
+      head = parseResponseHead(bytes, from, to, this.#method, responseLimits);
     }
     if (head === undefined) {
-      this.#held = text;
+      this.#held = Buffer.from(bytes.subarray(from, to));
       return true;
     }
-    this.#held = "";
     this.head = head;
-    const bodyAt = skipped + head.end - heldBefore;
     if (head.status === 101) {
-      this.#held = buffer.latin1Slice(bodyAt, length);
+      this.#behindUpgrade = bytes.latin1Slice(head.end, to);
       this.#events.onHead(head);
       return true;
     }
     if (head.framing === "length") this.#remaining = head.contentLength;
     else if (head.framing === "chunked") this.#decoder = new ChunkedDecoder("HG_UPSTREAM_PROTOCOL");
-    const more = this.#readEarly(buffer, bodyAt, length);
+    const more = this.#readEarly(bytes, head.end, to);
     this.#events.onHead(head);
     return more;
   }
