@@ -11,16 +11,25 @@ interface Series {
   readonly status: number;
   readonly requests: CounterHandle;
   readonly duration: HistogramHandle;
+  next: Series | undefined;
 }
 
-/** The series of one route: few, so a look through a list beats making and hashing a key for a map. */
-export type RouteSeries = Series[];
+/** Who holds the series: a route, or nobody's requests. */
+interface SeriesOwner {
+  series: RouteSeries;
+}
+
+/**
+ * The series of one route: few, so a look through a chain beats making and hashing a key for a map. Linked and not a
+ * list, because the first is nearly always the one, and a list is two more places in memory.
+ */
+export type RouteSeries = Series | undefined;
 
 /** Counts an exchange that is over. Label sets are bounded: configured names, known methods, statuses. */
 export class Finisher {
   readonly #metrics: Metrics;
   readonly #overhead: HistogramHandle;
-  readonly #unmatched: RouteSeries = [];
+  readonly #unmatched: SeriesOwner = { series: undefined };
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -30,7 +39,7 @@ export class Finisher {
   /** `nowMs`: monotonic. */
   count(exchange: Exchange, route: Route | undefined, nowMs: number): void {
     exchange.finishedMs = nowMs;
-    const { requests, duration } = this.#find(route === undefined ? this.#unmatched : (route.series ??= []), exchange);
+    const { requests, duration } = this.#find(route ?? this.#unmatched, exchange);
     const totalMs = nowMs - exchange.startedMs;
     requests.add(1);
     duration.observe(totalMs / 1000);
@@ -43,11 +52,13 @@ export class Finisher {
   }
 
   #find(
-    list: RouteSeries,
+    owner: SeriesOwner,
     { routeName: route, serviceName: service, request, response: { status } }: Exchange,
   ): Series {
     const { method } = request;
-    for (const series of list) {
+    let last: Series | undefined;
+    for (let series: RouteSeries = owner.series; series !== undefined; series = series.next) {
+      last = series;
       if (series.status === status && series.method === method && series.service === service) return series;
     }
     const series: Series = {
@@ -56,8 +67,10 @@ export class Finisher {
       status,
       requests: this.#metrics.counter("requests_total", { route, service, method, status: String(status) }),
       duration: this.#metrics.histogram("request_duration_seconds", { route, service }),
+      next: undefined,
     };
-    list.push(series);
+    if (last === undefined) owner.series = series;
+    else last.next = series;
     return series;
   }
 

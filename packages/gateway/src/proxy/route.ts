@@ -32,7 +32,7 @@ export class Route {
   readonly ownSteps: readonly BuiltStep[];
   readonly timeoutMs: number | undefined;
   /** Metric handles; made on first use, so that routes nobody asks for cost little. */
-  series: RouteSeries | undefined;
+  series: RouteSeries;
   readonly #resource: RouteResource;
   readonly #context: RouteContext;
   #chain: Chain | undefined;
