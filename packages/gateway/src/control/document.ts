@@ -1,3 +1,4 @@
+import { redacted } from "../core/secrets.ts";
 import { formatBytes, formatDuration } from "@headgate/schema";
 import type {
   ChainEntry,
@@ -31,8 +32,6 @@ export function toDocument(gateway: GatewaySettings, resources: Resources, secre
   const filled = Object.entries(document).filter(([, section]) => Object.keys(section).length > 0);
   return Object.fromEntries(filled);
 }
-
-const redacted = "[redacted]";
 
 /** Writes the parts that hold settings of middlewares, which may hold secrets. */
 class Writer {

@@ -1,6 +1,6 @@
+import { redacted } from "../core/secrets.ts";
 import type { PredicateResult } from "../proxy/router/conditions.ts";
 
-const redacted = "[redacted]";
 const secretNames =
   /secret|passw(?:or)?d|passphrase|credential|authorization|private-?key|api-?key|signature|tokens?$|^keys?$|^(?:sid|session)(?:[-_]?id)?$/i;
 
