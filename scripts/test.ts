@@ -29,6 +29,8 @@ const suites: Readonly<Record<string, readonly string[]>> = {
 const programs: readonly { readonly name: string; readonly package: string; readonly tests: string }[] = [
   { name: "curl", package: "curl", tests: "tests that use curl as the client" },
   { name: "promtool", package: "prometheus", tests: "the check of /metrics with promtool" },
+  { name: "etcd", package: "etcd-server", tests: "everything that runs against a real etcd" },
+  { name: "etcdctl", package: "etcd-client", tests: "tests that use etcdctl as the client" },
 ];
 
 process.exitCode = await main(process.argv.slice(2));

@@ -26,7 +26,14 @@ export interface Launch {
   readonly command: readonly [string, ...string[]];
   readonly port?: number;
   /** Path that answers once the process is ready; absent: ready as soon as it runs. */
-  readonly ready?: { readonly port: number; readonly path: string };
+  readonly ready?: {
+    readonly port: number;
+    readonly path: string;
+    /** Between two questions; the default is 50 ms. */
+    readonly everyMs?: number;
+    /** For how long it is waited; the default is 30 s. */
+    readonly timeoutMs?: number;
+  };
   readonly cwd?: string;
   /** Added to this process' environment. */
   readonly env?: Readonly<Record<string, string>>;
@@ -90,8 +97,9 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-async function waitUntilReady(child: ChildProcess, ready: { port: number; path: string }): Promise<void> {
-  const deadline = performance.now() + readyTimeoutMs;
+async function waitUntilReady(child: ChildProcess, ready: NonNullable<Launch["ready"]>): Promise<void> {
+  const timeoutMs = ready.timeoutMs ?? readyTimeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error("it exited");
     try {
@@ -101,8 +109,8 @@ async function waitUntilReady(child: ChildProcess, ready: { port: number; path: 
     } catch (error) {
       if (performance.now() > deadline) throw error;
     }
-    if (performance.now() > deadline) throw new Error(`${ready.path} was not answered in ${readyTimeoutMs} ms`);
-    await pause(50);
+    if (performance.now() > deadline) throw new Error(`${ready.path} was not answered in ${timeoutMs} ms`);
+    await pause(ready.everyMs ?? 50);
   }
 }
 

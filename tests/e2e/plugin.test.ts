@@ -69,6 +69,28 @@ test("an edit of the middleware's file, and of one it imports, is live", async (
   assert.equal(await greeting(t, gateway, "/plain"), "<hello?>");
 });
 
+test("a middleware whose code stands in the document runs, and its next version takes over", async (t) => {
+  const document = (mark: string) => ({
+    plugins: { greet: { source: greet.replace('import { decorate } from "./decorate.ts";', decorateHere(mark)) } },
+    routes: { plain: { match: { path: "/plain" }, use: ["greet"], respond: { status: 200, body: "ok" } } },
+  });
+  const decorateHere = (mark: string) => `const decorate = (text: string): string => text + ${JSON.stringify(mark)};`;
+  const gateway = await startGateway(t, { document: document("!"), workers: 2 });
+  assert.equal(await greeting(t, gateway, "/plain"), "hello!");
+  const status = await gateway.reload(document("?"));
+  assert.deepEqual(status.problems, []);
+  assert.equal(await greeting(t, gateway, "/plain"), "hello?");
+  const refused = await gateway.reload({
+    ...document("?"),
+    plugins: { greet: { source: 'import "./decorate.ts";\n' } },
+  });
+  assert.match(
+    JSON.stringify(refused.problems),
+    /plugins\/greet\.ts.*cannot be imported|cannot be imported.*plugins\/greet\.ts/,
+  );
+  assert.equal(await greeting(t, gateway, "/plain"), "hello?");
+});
+
 for (const [what, text, message] of [
   ["does not parse", "export default {;\n", /greet\.ts/],
   ["throws when it is loaded", `throw new Error("not today");\n`, /not today/],

@@ -24,12 +24,12 @@ export async function faultProxy(scope: Scope, targetPort: number): Promise<Faul
   let stalled = false;
   let refusing = false;
   const server = net.createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (near) => {
-    if (refusing) return void near.resetAndDestroy();
+    if (refusing) return void reset(near);
     const far = net.connect({ port: targetPort, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
     const pair = [near, far] as const;
     pairs.add(pair);
     for (const [from, to] of [pair, [far, near] as const]) {
-      from.on("error", () => to.resetAndDestroy());
+      from.on("error", () => reset(to));
       from.on("close", () => pairs.delete(pair));
       from.on("data", (chunk) => {
         to.write(chunk);
@@ -41,7 +41,7 @@ export async function faultProxy(scope: Scope, targetPort: number): Promise<Faul
   });
   const cut = (): void => {
     for (const [near, far] of pairs) {
-      near.resetAndDestroy();
+      reset(near);
       far.destroy();
     }
   };
@@ -69,4 +69,10 @@ export async function faultProxy(scope: Scope, targetPort: number): Promise<Faul
     cut,
     refuse: (value) => void (refusing = value),
   };
+}
+
+/** A socket that is being shut down refuses a reset, and node then leaves it open and hangs when the process ends. */
+function reset(socket: net.Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

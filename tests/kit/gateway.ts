@@ -14,7 +14,10 @@ const launcher = path.join(repositoryRoot, "packages/gateway/bin/headgate");
 export type DocumentInput = string | Readonly<Record<string, unknown>>;
 
 export interface GatewayOptions {
-  readonly document: DocumentInput;
+  /** Absent: no `-c`; the configuration comes from the store that `args` name, or from the embedded one. */
+  readonly document?: DocumentInput;
+  /** Takes over the addresses and the directory, with its data, of a gateway that has ended. */
+  readonly after?: GatewayProcess;
   /** More arguments after `start -c FILE --listen ... --admin ... --data-dir ... --workers N`. */
   readonly args?: readonly string[];
   /** Default 1. */
@@ -201,13 +204,14 @@ async function end(gateway: GatewayProcess): Promise<void> {
 
 /** Starts the process without waiting for anything; for tests of failing starts. */
 export async function launchGateway(scope: Scope, options: GatewayOptions): Promise<GatewayProcess> {
-  const directory = await mkdtemp(path.join(tmpdir(), "headgate-test-"));
+  const directory = options.after?.directory ?? (await mkdtemp(path.join(tmpdir(), "headgate-test-")));
   for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(path.join(directory, name), text);
   const written = path.join(directory, "headgate.yaml");
-  await writeFile(written, documentText(options.document));
+  if (options.document !== undefined) await writeFile(written, documentText(options.document));
   const file = (await options.prepare?.(directory)) ?? written;
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const args = ["start", "-c", file, "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`];
+  const { port = await freePort(), adminPort = await freePort() } = options.after ?? {};
+  const args = ["start", "--listen", `127.0.0.1:${port}`, "--admin", `127.0.0.1:${adminPort}`];
+  if (options.document !== undefined) args.push("-c", file);
   args.push("--data-dir", path.join(directory, "data"), "--workers", String(options.workers ?? 1));
   if (options.accessLog !== true) args.push("--set", "gateway.accessLog.format=off");
   const child = spawn(launcher, [...args, ...(options.args ?? [])], {

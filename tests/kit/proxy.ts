@@ -5,6 +5,8 @@ import type { Exchange } from "../../packages/gateway/src/proxy/exchange.ts";
 import { defineMiddleware } from "../../packages/gateway/src/proxy/middleware.ts";
 import type { BuiltMiddleware, Middleware } from "../../packages/gateway/src/proxy/middleware.ts";
 import { Proxy } from "../../packages/gateway/src/proxy/proxy.ts";
+import type { RecentRequests } from "../../packages/gateway/src/proxy/recent.ts";
+import type { SnapshotChange } from "../../packages/gateway/src/proxy/snapshot.ts";
 import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
 import type { GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
 import type { Scope } from "./scope.ts";
@@ -50,6 +52,10 @@ export interface ProxyUnderTest {
   /** Waits until no connection of either side is open, by the gauges. */
   atRest(): Promise<void>;
   gauge(key: string): number;
+  /** What it remembers of requests. */
+  recent(): RecentRequests;
+  /** Brings a change live. */
+  apply(change: Omit<SnapshotChange, "revision">): Promise<void>;
 }
 
 export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUnderTest> {
@@ -88,7 +94,6 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
       ["under-test", defineMiddleware({ name: "under-test", config: z.any(), build: () => init.step ?? pass })],
       ["watch", defineMiddleware({ name: "watch", config: z.any(), build: () => watch(finished) })],
     ]),
-    pluginCacheDir: "",
     fetchJson: () => Promise.reject(new Error("no network here")),
   });
   scope.after(() => proxy.close());
@@ -111,6 +116,8 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
       }
     },
     gauge: (key) => metrics.values.get(key) ?? 0,
+    recent: () => proxy.recent(),
+    apply: async (change) => proxy.commit(await proxy.prepare({ revision: 2, ...change })),
     atRest: async () => {
       await waitFor(() => [...metrics.values].every(([key, value]) => key.endsWith("idle") || value === 0), {
         what: () => `no active connection: ${JSON.stringify([...metrics.values])}`,

@@ -15,3 +15,13 @@ export class ManualScope implements Scope {
     for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) await cleanup();
   }
 }
+
+/**
+ * A test's scope that cleans up newest first (node:test does it oldest first): what was started with a store ends while
+ * the store still answers.
+ */
+export function newestFirst(scope: Scope): Scope {
+  const manual = new ManualScope();
+  scope.after(() => manual.close());
+  return manual;
+}

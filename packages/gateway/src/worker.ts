@@ -1,7 +1,8 @@
 import { performance } from "node:perf_hooks";
 import { parentPort, workerData } from "node:worker_threads";
+import { unpackMessage, type PackedMessage } from "./control/pack-message.ts";
 import { WorkerHost } from "./control/worker-host.ts";
-import type { ToWorker, WorkerStart } from "./control/worker-messages.ts";
+import type { WorkerStart } from "./control/worker-messages.ts";
 import { workerParts } from "./control/worker-parts.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemTimers } from "./core/timers.ts";
@@ -29,7 +30,7 @@ const host = new WorkerHost({
     return workerParts(start, log, metrics);
   },
 });
-port.on("message", (message: ToWorker) => host.receive(message));
+port.on("message", (message: PackedMessage) => host.receive(unpackMessage(message)));
 
 function busyShare(): () => number {
   let last = performance.eventLoopUtilization();

@@ -156,7 +156,7 @@ export function checkService(service: unknown, path: Path): Problem[] {
 
 export function checkGateway(gateway: unknown, path: Path): Problem[] {
   if (!isMap(gateway)) return [];
-  const problems: Problem[] = [];
+  const problems: Problem[] = checkStore(gateway["store"], [...path, "store"]);
   const seen = new Set<string>();
   const admin = isMap(gateway["admin"]) ? gateway["admin"]["address"] : undefined;
   const places: [Path, unknown][] = entriesOf(gateway["listen"]).map(([index, one]) => [
@@ -170,6 +170,24 @@ export function checkGateway(gateway: unknown, path: Path): Problem[] {
     if (seen.has(address) && !address.endsWith(":0"))
       problems.push(error(at, `${quote(address)} is already listened on`));
     seen.add(address);
+  }
+  return problems;
+}
+
+function checkStore(store: unknown, path: Path): Problem[] {
+  if (!isMap(store)) return [];
+  const { etcd, embedded } = store;
+  if ((etcd === undefined) === (embedded === undefined)) {
+    return [error(path, 'a store is exactly one of "etcd" and "embedded"', "name one of them, or remove store")];
+  }
+  if (!isMap(etcd)) return [];
+  const problems: Problem[] = [];
+  const { username, password, tls } = etcd;
+  if (password !== undefined && username === undefined) {
+    problems.push(error([...path, "etcd", "password"], "has no use without a username", "add username, or remove it"));
+  }
+  if (isMap(tls) && (tls["cert"] === undefined) !== (tls["key"] === undefined)) {
+    problems.push(error([...path, "etcd", "tls"], '"cert" and "key" belong together', "give both, or neither"));
   }
   return problems;
 }

@@ -105,7 +105,41 @@ export const consumerSchema = z.strictObject({
   jwt: z.strictObject({ subject: nonEmpty }).optional(),
 });
 
-export const pluginSchema = z.union([nonEmpty, z.strictObject({ path: nonEmpty })]);
+/** What a plugin's source may have: an etcd value ends at 1.5 MiB, the rest of the resource included. */
+const pluginSourceCharactersMax = 1024 ** 2;
+
+export const pluginSchema = z.union([
+  nonEmpty,
+  z
+    .strictObject({ path: nonEmpty.optional(), source: nonEmpty.max(pluginSourceCharactersMax).optional() })
+    .refine(({ path, source }) => (path === undefined) !== (source === undefined), {
+      error: 'a plugin has either "path" or "source"',
+    }),
+]);
+
+const endpoint = leaf.checkedText(leaf.endpointProblem);
+const keyPrefix = leaf.checkedText(leaf.keyPrefixProblem).prefault("/headgate/");
+
+/** Exactly one of the two; `checkGateway` sees to it. */
+const storeSchema = z.strictObject({
+  etcd: z
+    .strictObject({
+      endpoints: z.array(endpoint).min(1),
+      prefix: keyPrefix,
+      username: nonEmpty.optional(),
+      password: z.string().optional(),
+      tls: z
+        .strictObject({
+          ca: nonEmpty.optional(),
+          cert: nonEmpty.optional(),
+          key: nonEmpty.optional(),
+          serverName: nonEmpty.optional(),
+        })
+        .optional(),
+    })
+    .optional(),
+  embedded: z.strictObject({ prefix: keyPrefix, listen: listenAddress.optional() }).optional(),
+});
 
 export const gatewaySchema = z.strictObject({
   listen: z
@@ -115,6 +149,7 @@ export const gatewaySchema = z.strictObject({
   admin: z.strictObject({ address: listenAddress.prefault("127.0.0.1:9080") }).prefault({}),
   workers: z.union([z.literal("auto"), z.int().min(0).max(256)]).prefault("auto"),
   dataDir: nonEmpty.prefault("./data"),
+  store: storeSchema.optional(),
   trustedProxies: z.array(network).prefault([]),
   timeouts: z
     .strictObject({

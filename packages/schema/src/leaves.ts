@@ -113,7 +113,9 @@ export function pathProblem(path: string): string | undefined {
  * the rest encoded in upper case: other spellings would never match.
  */
 function pathSpellingProblem(path: string): string | undefined {
-  for (const [sequence] of path.matchAll(/%.{0,2}/g)) {
+  // Most paths have none; with 100,000 routes looking for them is a twentieth of the validation.
+  const sequences = path.includes("%") ? path.matchAll(/%.{0,2}/g) : [];
+  for (const [sequence] of sequences) {
     if (!/^%[0-9A-Fa-f]{2}$/.test(sequence)) return `${quote(sequence)} is not a percent-encoding`;
     const character = String.fromCharCode(Number.parseInt(sequence.slice(1), 16));
     if (/[A-Za-z0-9\-._~!$&'()*+,;=:@/]/.test(character))
@@ -145,4 +147,18 @@ export function regexProblem(source: string): string | undefined {
 /** An address or a network in CIDR notation. */
 export function networkProblem(network: string): string | undefined {
   return isNetwork(network) ? undefined : `${quote(network)} is not an address or network such as "10.0.0.0/8"`;
+}
+
+/** `http://host:port` of an etcd member, without a path. */
+export function endpointProblem(endpoint: string): string | undefined {
+  const expected = `${quote(endpoint)} is not an endpoint: expected http://host:port or https://host:port`;
+  const parts = /^https?:\/\/([^/?#@]+)\/?$/.exec(endpoint);
+  if (parts === null) return expected;
+  return addressProblem(parts[1] ?? "", 1, true) === undefined ? undefined : expected;
+}
+
+/** What the keys of a store begin with. */
+export function keyPrefixProblem(prefix: string): string | undefined {
+  if (/^(\/[A-Za-z0-9._-]+)+\/?$/.test(prefix)) return undefined;
+  return `${quote(prefix)} is not a prefix: expected a path such as "/headgate/"`;
 }

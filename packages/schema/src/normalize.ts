@@ -9,6 +9,7 @@ import type {
   RespondSettings,
   RouteResource,
   ServiceResource,
+  StoreSettings,
   TextCondition,
 } from "./resources.ts";
 import type {
@@ -123,7 +124,9 @@ export function toConsumer({ keys, groups, jwt }: z.output<typeof consumerSchema
 }
 
 export function toPlugin(written: z.output<typeof pluginSchema>): PluginResource {
-  return { path: typeof written === "string" ? written : written.path };
+  if (typeof written === "string") return { path: written };
+  const { path, source } = written;
+  return { ...(path === undefined ? {} : { path }), ...(source === undefined ? {} : { source }) };
 }
 
 export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySettings {
@@ -147,7 +150,39 @@ export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySetti
       connections: limits.connections,
     },
     accessLog: { path: written.accessLog.path, format: written.accessLog.format },
+    ...(written.store === undefined ? {} : { store: toStore(written.store) }),
   };
+}
+
+function toStore({ etcd, embedded }: NonNullable<z.output<typeof gatewaySchema>["store"]>): StoreSettings {
+  if (etcd === undefined) {
+    const { prefix = defaultPrefix, listen } = embedded ?? {};
+    return {
+      embedded: { prefix: slashed(prefix), ...(listen === undefined ? {} : { listen: fullAddress(listen) }) },
+    };
+  }
+  const { endpoints, prefix, username, password, tls } = etcd;
+  return {
+    etcd: {
+      endpoints: endpoints.map((endpoint) => endpoint.replace(/\/$/, "")),
+      prefix: slashed(prefix),
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(tls === undefined ? {} : { tls: defined(tls) }),
+    },
+  };
+}
+
+const defaultPrefix = "/headgate/";
+
+function slashed(prefix: string): string {
+  return prefix.endsWith("/") ? prefix : `${prefix}/`;
+}
+
+/** Without the keys that hold `undefined`. */
+function defined<T extends object>(map: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const filled = Object.entries(map).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(filled) as { [K in keyof T]?: Exclude<T[K], undefined> }; // only `undefined` was left out
 }
 
 /** `:8080` is every IPv4 address of the machine. */

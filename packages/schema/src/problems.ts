@@ -39,7 +39,13 @@ export type Parsed<T> =
   | { readonly ok: true; readonly value: T; readonly problems: readonly Problem[] }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Validates with a schema and reports every problem, below `path`. Never throws, whatever a schema's own code does. */
+/** Problems of one value that are told one by one; nobody reads more, and each takes its time to be worded. */
+const toldMax = 100;
+
+/**
+ * Validates with a schema and reports every problem, of very many the first hundred, below `path`. Never throws,
+ * whatever a schema's own code does.
+ */
 export function parseWith<S extends z.ZodType>(schema: S, input: unknown, path: Path): Parsed<z.output<S>> {
   let result;
   try {
@@ -49,7 +55,15 @@ export function parseWith<S extends z.ZodType>(schema: S, input: unknown, path: 
     return { ok: false, problems: [{ path, message, severity: "error" }] };
   }
   if (result.success) return { ok: true, value: result.data, problems: [] };
-  return { ok: false, problems: result.error.issues.flatMap((issue) => problemsOfIssue(issue, input, path)) };
+  const problems: Problem[] = [];
+  for (const issue of result.error.issues) {
+    // Not flatMap over all: a list of 50,000 numbers where texts belong has as many issues.
+    if (problems.length > toldMax) break;
+    for (const problem of problemsOfIssue(issue, input, path)) problems.push(problem);
+  }
+  if (problems.length <= toldMax) return { ok: false, problems };
+  const message = `has more than ${toldMax} problems`;
+  return { ok: false, problems: [...problems.slice(0, toldMax), { path, message, severity: "error" }] };
 }
 
 // Zod hands the schema that failed only to the function that words the message. What the schema knows travels in the
@@ -130,7 +144,9 @@ function problemsOfIssue(issue: z.core.$ZodIssue, input: unknown, base: Path): P
   const received = valueAt(input, inner);
   switch (issue.code) {
     case "unrecognized_keys":
-      return issue.keys.map((key) => unknownKey([...path, key], key, issue.message.split(mark).filter(Boolean)));
+      return issue.keys
+        .slice(0, toldMax + 1)
+        .map((key) => unknownKey([...path, key], key, issue.message.split(mark).filter(Boolean)));
     case "invalid_union":
       return problemsOfUnion(issue, received, path);
     case "invalid_key": {
@@ -166,7 +182,7 @@ function problemsOfUnion(issue: z.core.$ZodIssueInvalidUnion, received: unknown,
   const meant = issue.errors.filter((branch) => branch.length > 0 && !branch.some(isOuter));
   const [only] = meant;
   if (meant.length === 1 && only !== undefined) {
-    const problems = only.flatMap((one) => problemsOfIssue(one, received, path));
+    const problems = only.slice(0, toldMax + 1).flatMap((one) => problemsOfIssue(one, received, path));
     return problems.map((problem) =>
       hint === undefined || problem.path.length > path.length ? problem : { ...problem, hint },
     );

@@ -12,7 +12,7 @@ export function unreachableRoutes(routes: Readonly<Record<string, RouteResource>
   const entries = Object.entries(routes);
   for (const [name, route] of entries) {
     for (const match of route.match) {
-      for (const key of shapesOf(match)) {
+      for (const key of requestShapes(match)) {
         const other = winners.get(key);
         if (other === undefined || comesFirst(name, other, routes)) winners.set(key, name);
       }
@@ -20,8 +20,8 @@ export function unreachableRoutes(routes: Readonly<Record<string, RouteResource>
   }
   const problems: Problem[] = [];
   for (const [name, route] of entries) {
-    if (route.match.some((match) => shapesOf(match).some((key) => winners.get(key) === name))) continue;
-    const hiding = new Set(route.match.flatMap(shapesOf).map((key) => winners.get(key) ?? name));
+    if (route.match.some((match) => requestShapes(match).some((key) => winners.get(key) === name))) continue;
+    const hiding = new Set(route.match.flatMap(requestShapes).map((key) => winners.get(key) ?? name));
     const others = [...hiding].map(quote).join(", ");
     problems.push({
       path: ["routes", name],
@@ -41,8 +41,11 @@ function comesFirst(name: string, other: string, routes: Readonly<Record<string,
 // A match never changes: of ten thousand routes that are validated again, those that are the same objects cost nothing.
 const knownShapes = new WeakMap<Match, readonly string[]>();
 
-/** One text for each host and method of an alternative: equal texts take exactly the same requests. */
-function shapesOf(match: Match): readonly string[] {
+/**
+ * One text for each host and method of an alternative: equal texts take exactly the same requests. Among the routes
+ * that have a text in common the one of higher priority wins, then the lower name.
+ */
+export function requestShapes(match: Match): readonly string[] {
   let shapes = knownShapes.get(match);
   if (shapes === undefined) knownShapes.set(match, (shapes = writeShapes(match)));
   return shapes;

@@ -105,12 +105,15 @@ export interface MiddlewareResource {
   readonly entry: ChainEntry;
 }
 
-/** A middleware from a file: `path` is absolute after loading. */
+/** A middleware of the user's own: exactly one of `path` and `source`. */
 export interface PluginResource {
-  readonly path: string;
-  /** SHA-256 of the bundled code; changes when the file or anything it imports changes. */
+  /** Its file; absolute after loading. */
+  readonly path?: string;
+  /** Its TypeScript or JavaScript text, one file. */
+  readonly source?: string;
+  /** SHA-256 of `module`, hex: the identity of this version of the code. */
   readonly sha256?: string;
-  /** The bundled ES module that workers import. */
+  /** What workers run: the code bundled with all it imports but the gateway's own modules. */
   readonly module?: string;
 }
 
@@ -129,6 +132,26 @@ export interface ListenSettings {
   /** `host:port`; port 0 picks a free one (one worker only). */
   readonly address: string;
 }
+
+/** The kinds of resources that have names. */
+export type ResourceKind = Exclude<keyof Resources, "global">;
+
+/** How to reach etcd. PEM texts, not paths. */
+export interface EtcdSettings {
+  /** `http://host:port` or `https://host:port`. */
+  readonly endpoints: readonly string[];
+  /** Starts and ends with `/`. */
+  readonly prefix: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly serverName?: string };
+}
+
+/** Where the configuration is kept, beside or instead of a file. */
+export type StoreSettings =
+  | { readonly etcd: EtcdSettings }
+  /** In this process, durable in the data directory. `listen`: where it serves etcd's API; absent: nowhere. */
+  | { readonly embedded: { readonly prefix: string; readonly listen?: string } };
 
 /** Read once at start; a change is reported as "restart needed". */
 export interface GatewaySettings {
@@ -155,4 +178,6 @@ export interface GatewaySettings {
     readonly connections: number;
   };
   readonly accessLog: { readonly path: string; readonly format: "json" | "combined" | "ecs" | "off" };
+  /** Absent: the file alone. */
+  readonly store?: StoreSettings;
 }

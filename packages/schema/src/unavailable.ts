@@ -16,7 +16,6 @@ const removeTls = "terminate TLS in front of the gateway";
 const unavailable: readonly Unavailable[] = [
   { path: ["certificates"], what: "TLS", instead: removeTls },
   { path: ["gateway", "listen", "*", "tls"], what: "TLS", instead: removeTls },
-  { path: ["gateway", "store"], what: "a store", instead: "the configuration comes from this file alone" },
   {
     path: ["gateway", "registry"],
     what: "the service registry",

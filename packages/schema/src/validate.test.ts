@@ -259,7 +259,6 @@ const planned: [unknown, string][] = [
     { gateway: { listen: [{ address: ":80", tls: {} }] } },
     "gateway.listen[0].tls: TLS is not available in this version",
   ],
-  [{ gateway: { store: { etcd: {} } } }, "gateway.store: a store is not available in this version"],
   [{ gateway: { registry: {} } }, "gateway.registry: the service registry is not available in this version"],
   [{ gateway: { redis: {} } }, "gateway.redis: Redis is not available in this version"],
   [{ gateway: { tracing: {} } }, "gateway.tracing: tracing is not available in this version"],

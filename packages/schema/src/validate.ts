@@ -14,7 +14,7 @@ import { toChainEntry, toConsumer, toGateway, toPlugin, toRoute, toService } fro
 import { parseWith, typeOf, unknownKey } from "./problems.ts";
 import type { Path, Problem } from "./problems.ts";
 import { unreachableRoutes } from "./reach.ts";
-import type { ChainEntry, GatewaySettings, MiddlewareResource, Resources } from "./resources.ts";
+import type { ChainEntry, GatewaySettings, MiddlewareResource, ResourceKind, Resources } from "./resources.ts";
 import { salvage } from "./salvage.ts";
 import { didYouMean } from "./suggest.ts";
 import { takeUnavailable, unavailableProblem } from "./unavailable.ts";
@@ -73,14 +73,14 @@ export function validateDocument(input: unknown, cache?: ValidationCache): Valid
     problems,
   );
   const run: Run = { document, cache, problems };
-  const routes = validateKind(run, "routes", routeSchema, checkRoute, toRoute);
-  const consumers = validateKind(run, "consumers", consumerSchema, none, toConsumer);
+  const routes = validateKind(run, "routes", kinds.routes);
+  const consumers = validateKind(run, "consumers", kinds.consumers);
   const readable: Resources = {
     routes: routes.readable,
-    services: validateKind(run, "services", serviceSchema, checkService, toService).readable,
-    middlewares: validateKind(run, "middlewares", chainEntrySchema, checkNamed, toNamed).readable,
+    services: validateKind(run, "services", kinds.services).readable,
+    middlewares: validateKind(run, "middlewares", kinds.middlewares).readable,
     consumers: consumers.readable,
-    plugins: validateKind(run, "plugins", pluginSchema, none, toPlugin).readable,
+    plugins: validateKind(run, "plugins", kinds.plugins).readable,
     global: validateGlobal(document["global"], problems),
   };
   problems.push(...checkConsumers(consumers.valid), ...unreachableRoutes(routes.valid));
@@ -89,6 +89,57 @@ export function validateDocument(input: unknown, cache?: ValidationCache): Valid
   }
   // Without a problem everything that is readable is valid.
   return { value: { gateway, resources: readable }, readable, problems };
+}
+
+/**
+ * Validates one resource on its own, as a store holds it: `validateDocument` without the rest. Paths begin with kind and
+ * name. What only the whole can tell (two consumers with one key, routes behind others) is not looked for. Never throws.
+ */
+export function validateResource<K extends ResourceKind>(
+  kind: K,
+  name: string,
+  written: unknown,
+): { readonly value?: Resources[K][string]; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const { value } = kinds[kind](name, written, problems);
+  const wrong = value === undefined || problems.some(({ severity }) => severity === "error");
+  return wrong ? { problems } : { value, problems };
+}
+
+/** Validates the chain in front of every route, on its own. Never throws. */
+export function validateGlobalChain(written: unknown): ValidatedChain {
+  const problems: Problem[] = [];
+  const value = validateGlobal(written, problems);
+  return problems.some(({ severity }) => severity === "error") ? { problems } : { value, problems };
+}
+
+export interface ValidatedChain {
+  readonly value?: readonly ChainEntry[];
+  readonly problems: readonly Problem[];
+}
+
+type ValidateOne<T> = (name: string, written: unknown, problems: Problem[]) => Validated<T>;
+
+const kinds: { readonly [K in ResourceKind]: ValidateOne<Resources[K][string]> } = {
+  routes: named("routes", routeSchema, checkRoute, toRoute),
+  services: named("services", serviceSchema, checkService, toService),
+  middlewares: named("middlewares", chainEntrySchema, checkNamed, toNamed),
+  consumers: named("consumers", consumerSchema, none, toConsumer),
+  plugins: named("plugins", pluginSchema, none, toPlugin),
+};
+
+function named<S extends z.ZodType, T>(
+  kind: ResourceKind,
+  schema: S,
+  check: RawCheck,
+  normalize: (written: z.output<S>) => T,
+): ValidateOne<T> {
+  return (name, written, problems) => {
+    const path = [kind, name];
+    const wrongName = nameProblem(name);
+    if (wrongName !== undefined) problems.push({ path, message: wrongName, severity: "error" });
+    return validateOne(schema, written, path, check, normalize, problems);
+  };
 }
 
 /** Whether what a section holds that others refer to is out of sight: it is misspelt, or no map. */
@@ -137,12 +188,10 @@ interface Run {
   readonly problems: Problem[];
 }
 
-function validateKind<S extends z.ZodType, T>(
+function validateKind<T>(
   { document, cache, problems }: Run,
-  kind: string,
-  schema: S,
-  check: RawCheck,
-  normalize: (written: z.output<S>) => T,
+  kind: ResourceKind,
+  validate: ValidateOne<T>,
 ): { readonly valid: Record<string, T>; readonly readable: Record<string, T> } {
   const input = document[kind];
   const valid: [string, T][] = [];
@@ -156,10 +205,7 @@ function validateKind<S extends z.ZodType, T>(
     let known = recall(cache, kind, name, written);
     if (known === undefined) {
       const own: Problem[] = [];
-      const path = [kind, name];
-      const wrongName = nameProblem(name);
-      if (wrongName !== undefined) own.push({ path, message: wrongName, severity: "error" });
-      known = { kind, name, validated: validateOne(schema, written, path, check, normalize, own), problems: own };
+      known = { kind, name, validated: validate(name, written, own), problems: own };
       if (typeof written === "object" && written !== null) cache?.set(written, known);
     }
     const { validated } = known;

@@ -1,74 +1,14 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { request } from "node:http";
-import { test, type TestContext } from "node:test";
+import net from "node:net";
+import { test } from "node:test";
 import { validateDocument } from "@headgate/schema";
 import { parse } from "yaml";
-import { Report } from "../control/report.ts";
+import { waitFor } from "../../../../tests/kit/wait.ts";
 import { silentLog } from "../core/log.ts";
-import { Metrics } from "../telemetry/metrics.ts";
-import { MetricsPage } from "../telemetry/metrics-page.ts";
-import { adminEndpoints, type AdminParts } from "./endpoints.ts";
-import { AdminError, startAdmin, type AdminEndpoint } from "./server.ts";
-
-const token = "0123456789abcdef0123456789abcdef";
-const { value } = validateDocument({
-  services: { s: { instances: [{ address: "127.0.0.1:3000" }] } },
-  routes: { a: { match: { path: "/a" }, use: [{ jwt: { secret: "hush-hush-hush" } }], to: "s" } },
-  global: [{ headers: { request: { set: { "x-a": "${HOME} ${client.ip}" } } } }],
-});
-assert.ok(value);
-const { gateway, resources } = value;
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly text: string;
-}
-
-interface Call {
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
-}
-
-async function admin(t: TestContext, extra: readonly AdminEndpoint[] = []) {
-  const page = new MetricsPage();
-  const source = page.attach("control");
-  const metrics = new Metrics((news) => source.accept(news));
-  const report = new Report({ now: () => 0, wall: () => 0 }, metrics);
-  const parts: AdminParts = {
-    version: "1.2.3",
-    node: "v24.0.0",
-    pid: 42,
-    source: "/etc/headgate.yaml",
-    settings: gateway,
-    report,
-    page,
-    resources: () => (report.revision === 0 ? undefined : resources),
-    workers: () => [{ id: 1, state: "running", revision: 1, restarts: 0, connections: 5 }],
-    addresses: () => [{ address: "[::]:8080", port: 8080 }],
-    adminAddress: () => "127.0.0.1:9080",
-    explain: (asked) => ({ asked }),
-    breathe: () => Promise.resolve(),
-  };
-  const endpoints = [...adminEndpoints(parts), ...extra];
-  const server = await startAdmin({ address: "127.0.0.1:0", token, endpoints, log: silentLog });
-  t.after(() => server.close());
-  const call = (path: string, { method = "GET", headers = {}, body }: Call = {}): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const sent = request(`http://${server.address}${path}`, { method, headers, agent: false }, (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));
-      });
-      sent.on("error", reject);
-      sent.end(body);
-    });
-  const trusted = (path: string, { headers, ...rest }: Call = {}): Promise<Answer> =>
-    call(path, { ...rest, headers: { ...headers, authorization: `Bearer ${token}` } });
-  return { call, trusted, report };
-}
+import { admin, resources, token } from "./admin.fixtures.ts";
+import type { AdminEndpoint } from "./endpoint.ts";
+import { AdminError } from "./problem.ts";
+import { startAdmin } from "./server.ts";
 
 test("readiness follows the phase, health does not", async (t) => {
   const { call, report } = await admin(t);
@@ -109,6 +49,8 @@ test("with the token what is not there is 404, and a wrong method 405 with the r
   assert.equal(wrong.status, 405);
   assert.equal(wrong.headers["allow"], "POST");
   assert.equal((await trusted("/v1/status", { method: "POST", body: "{}" })).headers["allow"], "GET, HEAD");
+  assert.equal((await trusted("/v1/routes/a", { method: "PATCH" })).headers["allow"], "GET, HEAD, PUT, DELETE");
+  assert.match((await trusted("/v1/route/a")).text, /did you mean \\"\/v1\/routes\\"/);
 });
 
 test("HEAD answers as GET without a body", async (t) => {
@@ -123,11 +65,13 @@ test("HEAD answers as GET without a body", async (t) => {
 test("the status tells what runs and what is wrong, with positions", async (t) => {
   const { trusted, report } = await admin(t);
   report.live(1, 0);
-  report.judge([{ severity: "error", path: "routes.a", message: "no", file: "f.yaml", line: 3, column: 5 }]);
-  const status = JSON.parse((await trusted("/v1/status")).text) as Record<string, unknown>; // asserted below
+  report.judge("file", [{ severity: "error", path: "routes.a", message: "no", file: "f.yaml", line: 3, column: 5 }]);
+  const status = (await trusted("/v1/status")).json();
   assert.deepEqual(status["problems"], report.problems);
   assert.equal(status["revision"], 1);
   assert.deepEqual(status["source"], { kind: "file", path: "/etc/headgate.yaml" });
+  assert.equal(status["configSource"], "live");
+  assert.deepEqual([status["node"], status["nodes"], status["store"]], [null, [], undefined]);
   assert.deepEqual(status["listening"], ["[::]:8080"]);
   assert.deepEqual(status["workers"], [{ id: 1, state: "running", revision: 1, restarts: 0, connections: 5 }]);
 });
@@ -172,9 +116,10 @@ test("an endpoint that fails answers 500 without telling why, one that refuses t
     method: "GET",
     path,
     access: "anyone",
+    about: { summary: "Fails.", answers: {} },
     handle: () => Promise.reject(error),
   });
-  const { call } = await admin(t, [
+  const { call } = await admin(t, {}, [
     failing("/broken", new Error("the password is hush")),
     failing("/refused", new AdminError(400, "Say when.")),
   ]);
@@ -190,12 +135,91 @@ test("an address that is taken is told by name", async (t) => {
   await assert.rejects(startAdmin({ address: first.address, token, endpoints: [], log: silentLog }), /EADDRINUSE/);
 });
 
-test("docs/admin.md describes exactly the endpoints there are", () => {
-  const page = readFileSync(new URL("../../../../docs/admin.md", import.meta.url), "utf8");
-  const documented = Array.from(page.matchAll(/^\| `(GET|POST) (\/[^`]*)` +\| (\w+) +\|/gm), (row) =>
-    row.slice(1, 4).join(" "),
-  );
-  // Only the list is looked at; no endpoint is called.
-  const endpoints = adminEndpoints({} as AdminParts).map(({ method, path, access }) => `${method} ${path} ${access}`);
-  assert.deepEqual(documented.sort(), endpoints.sort());
+test("the status tells of the store, the gateways on it and what waits for confirmation", async (t) => {
+  const node = {
+    id: "n1",
+    self: true,
+    version: "1.2.3",
+    addresses: ["[::]:8080"],
+    admin: "127.0.0.1:9080",
+    revision: 7,
+    rejected: [],
+    source: "live" as const,
+    startedAt: "2026-01-01T00:00:00.000Z",
+  };
+  const store = {
+    kind: "etcd" as const,
+    url: "etcd://127.0.0.1:2379/headgate/",
+    connected: true,
+    reason: "",
+    revision: 7,
+  };
+  const confirmations = [{ change: "c1", before: "2026-01-01T00:01:00.000Z" }];
+  const { trusted } = await admin(t, {
+    source: undefined,
+    store: () => ({ ...store, node: "n1", nodes: [node], confirmations }),
+  });
+  const status = (await trusted("/v1/status")).json();
+  assert.deepEqual(status["source"], { kind: "store", store: store.url });
+  assert.deepEqual([status["store"], status["node"]], [store, "n1"]);
+  assert.deepEqual([status["nodes"], status["confirmations"]], [[node], confirmations]);
+});
+
+for (const [path, told] of [
+  ["/v1/status?verbose=true", /has no parameter \\"verbose\\": it takes none/],
+  ["/v1/export?secret=true", /did you mean \\"secrets\\"/],
+  ["/v1/export?secrets=yes", /send secrets=true or secrets=false/],
+  ["/v1/export?secrets=true&secrets=false", /given twice/],
+] as const) {
+  test(`a parameter that makes no sense is refused and not ignored: ${path}`, async (t) => {
+    const { trusted, report } = await admin(t);
+    report.live(1, 0);
+    const answer = await trusted(path);
+    assert.equal(answer.status, 400);
+    assert.match(answer.text, told);
+  });
+}
+
+test("probes may add parameters of their own", async (t) => {
+  const { call } = await admin(t);
+  assert.equal((await call("/healthz?from=probe")).status, 200);
+});
+
+test("who waits to be told to send a body is refused before it is sent", async (t) => {
+  const { server } = await admin(t);
+  const [host = "", port] = server.address.split(":");
+  const socket = net.connect(Number(port), host);
+  t.after(() => socket.destroy());
+  let received = "";
+  socket.setEncoding("latin1").on("data", (text: string) => (received += text));
+  const head = (length: number): string =>
+    `POST /v1/explain HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n` +
+    `expect: 100-continue\r\ncontent-length: ${length}\r\n\r\n`;
+  socket.write(head(2 * 1024 * 1024));
+  await waitFor(() => received.includes("\r\n\r\n") && socket.destroyed, { what: "the refusal" });
+  assert.match(received, /^HTTP\/1\.1 413 /);
+  assert.match(received, /\r\nconnection: close\r\n/i);
+});
+
+test("who waits to be told to send a body that fits is told", async (t) => {
+  const { server, report } = await admin(t);
+  report.live(1, 0);
+  const [host = "", port] = server.address.split(":");
+  const socket = net.connect(Number(port), host);
+  t.after(() => socket.destroy());
+  let received = "";
+  socket.setEncoding("latin1").on("data", (text: string) => (received += text));
+  socket.write(`POST /v1/explain HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n`);
+  socket.write("expect: 100-continue\r\ncontent-length: 2\r\n\r\n");
+  await waitFor(() => received.startsWith("HTTP/1.1 100 "), { what: "100" });
+  socket.write("{}");
+  await waitFor(() => received.includes("HTTP/1.1 200 "), { what: "the answer" });
+});
+
+test("whoever sends a body that nobody reads still gets the answer", async (t) => {
+  const { call, trusted } = await admin(t);
+  const body = Buffer.alloc(8 * 1024 * 1024, 0x20);
+  assert.equal((await call("/v1/apply", { method: "POST", body })).status, 401);
+  assert.equal((await trusted("/v1/explain", { method: "POST", body })).status, 413);
+  assert.equal((await trusted("/v1/status", { method: "POST", body })).status, 405);
 });

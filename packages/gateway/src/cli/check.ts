@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { formatOrigin, loadFiles } from "../control/store/file/load.ts";
 import type { LoadedFile, LocatedProblem } from "../control/store/file/load.ts";
-import { bundlePlugin, PluginError } from "../control/plugins.ts";
-import type { PluginProblem } from "../control/plugins.ts";
+import { bundlePlugin } from "../control/bundle-plugin.ts";
+import type { WrittenPlugin } from "../control/bundle-plugin.ts";
+import { PluginError } from "../control/plugin-problem.ts";
+import type { PluginProblem } from "../control/plugin-problem.ts";
 import { resolve } from "../control/resolve.ts";
 import type { MiddlewareTable } from "../control/resolve.ts";
 import { middlewares } from "../middlewares/index.ts";
@@ -39,8 +41,8 @@ export async function runCheckWithPlugins(files: readonly string[], surroundings
   if (files.length === 0) return refuse(surroundings);
   const loaded = load(files, surroundings);
   const problems = [...loaded.problems];
-  for (const [name, { path }] of Object.entries(loaded.value?.resources.plugins ?? {})) {
-    for (const problem of await pluginProblems(path)) {
+  for (const [name, { path = "", source }] of Object.entries(loaded.value?.resources.plugins ?? {})) {
+    for (const problem of await pluginProblems(source === undefined ? { path } : { name, source })) {
       const { line = 0, column = 0 } = problem;
       problems.push({ ...problem, line, column, path: ["plugins", name], pathText: `plugins.${name}` });
     }
@@ -61,13 +63,13 @@ function load(files: readonly string[], { env, cwd, middlewares: table = middlew
   });
 }
 
-async function pluginProblems(path: string): Promise<readonly PluginProblem[]> {
+async function pluginProblems(plugin: WrittenPlugin): Promise<readonly PluginProblem[]> {
   try {
-    return (await bundlePlugin(path)).warnings;
+    return (await bundlePlugin(plugin)).warnings;
   } catch (error) {
     if (error instanceof PluginError) return error.problems;
     const message = `the plugin could not be built: ${error instanceof Error ? error.message : String(error)}`;
-    return [{ severity: "error", message, file: path }];
+    return [{ severity: "error", message, file: "path" in plugin ? plugin.path : `plugins/${plugin.name}.ts` }];
   }
 }
 

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Command } from "commander";
+import { FakeClock } from "../../../../tests/kit/clock.ts";
+import { fakeTimers } from "../../../../tests/kit/fake-timers.ts";
+import { deadPort } from "../../../../tests/kit/ports.ts";
+import { fakeAdmin, problem } from "./cli.fixtures.ts";
 import { explainCommand, type ExplainIo } from "./explain.ts";
 
 const document = `global: [request-id]
@@ -30,6 +34,8 @@ async function run(args: readonly string[], rest: Partial<ExplainIo> = {}) {
     stdout: (text) => (out += text),
     stderr: (text) => (err += text),
     env: {},
+    cwd: ".",
+    timers: fakeTimers(new FakeClock()),
     readFile: (path) => {
       const content = files[path.split("/").at(-1) ?? ""];
       if (content === undefined) throw new Error("ENOENT");
@@ -93,36 +99,35 @@ test("arguments that make no request end in 2 with a way out", async () => {
   }
 });
 
-test("a running gateway is asked with its token", async () => {
-  const asked: { url: string; authorization: string; body: unknown }[] = [];
+test("a running gateway is asked with its token", async (t) => {
   const answer = {
     request: { method: "GET", target: "/x", client: "127.0.0.1" },
     outcome: "route",
     reason: "Route r takes it.",
+    candidates: [],
+    leftOut: 0,
+    chain: [],
+    destinations: [],
   };
-  const { code, out } = await run(["GET", "/x", "-H", "a: 1", "-H", "A: 2", "--admin", "127.0.0.1:9999"], {
-    fetch: (url, init) => {
-      const authorization = new Headers(init?.headers).get("authorization") ?? "";
-      const body: unknown = typeof init?.body === "string" ? JSON.parse(init.body) : undefined;
-      asked.push({ url: url instanceof URL ? url.href : "", authorization, body });
-      return Promise.resolve(Response.json({ ...answer, candidates: [], leftOut: 0, chain: [], destinations: [] }));
-    },
-  });
+  const { address, asked } = await fakeAdmin(t, { "POST /v1/explain": [200, answer] });
+  const { code, out } = await run(["GET", "/x", "-H", "a: 1", "-H", "A: 2", "--admin", address]);
   assert.equal(code, 0);
   assert.match(out, /Route r takes it\./);
   const body = { method: "GET", url: "/x", headers: { a: ["1", "2"] }, client: "127.0.0.1" };
-  assert.deepEqual(asked, [{ url: "http://127.0.0.1:9999/v1/explain", authorization: "Bearer t0ken", body }]);
+  assert.deepEqual(
+    asked.map(({ headers, ...rest }) => [headers.authorization, rest.body]),
+    [["Bearer t0ken", body]],
+  );
 });
 
-test("a gateway that cannot be asked ends in 3 with a way out", async () => {
-  const refused = await run(["GET", "/x"], {
-    fetch: () => Promise.reject(new TypeError("fetch failed", { cause: new Error("ECONNREFUSED") })),
-  });
+test("a gateway that cannot be asked ends in 3 with a way out", async (t) => {
+  const refused = await run(["GET", "/x", "--admin", `127.0.0.1:${await deadPort()}`]);
   assert.equal(refused.code, 3);
-  assert.match(refused.err, /ECONNREFUSED.*-c FILE/);
-  const denied = await run(["GET", "/x"], { fetch: () => Promise.resolve(new Response("", { status: 401 })) });
+  assert.match(refused.err, /ECONNREFUSED[^]*-c FILE/);
+  const { address } = await fakeAdmin(t, { "POST /v1/explain": problem(401, "No.") });
+  const denied = await run(["GET", "/x", "--admin", address]);
   assert.equal(denied.code, 3);
-  assert.match(denied.err, /401; the token/);
+  assert.match(denied.err, /does not take this token/);
   const tokenless = await run(["GET", "/x"], { readFile: () => { throw new Error("ENOENT"); } }); // prettier-ignore
   assert.equal(tokenless.code, 3);
   assert.match(tokenless.err, /--data-dir/);

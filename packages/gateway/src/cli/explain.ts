@@ -1,24 +1,22 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Command } from "commander";
 import { explain, parseExplainInput, type ExplainInput } from "../control/explain.ts";
 import type { Explanation } from "../control/explanation.ts";
 import { loadFile } from "../control/store/file/load.ts";
+import { adminByDefault, openAdmin, type AdminFlags, type AdminSurroundings } from "./admin-client.ts";
 import { formatProblem } from "./check.ts";
+import { CommandError } from "./command-error.ts";
 import { formatExplanation } from "./explain-text.ts";
+import { printable } from "./output.ts";
+import { UsageError } from "./settings.ts";
 
 /** What the command reads and writes besides its arguments. */
-export interface ExplainIo {
+export interface ExplainIo extends AdminSurroundings {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Default: the global one. */
-  readonly fetch?: typeof fetch;
-  /** Throws what the file system throws. */
-  readonly readFile?: (path: string) => string;
 }
 
-export interface ExplainArguments {
+/** Which gateway is asked, unless `file` says otherwise, and what. */
+export interface ExplainArguments extends AdminFlags {
   readonly method: string;
   readonly url: string;
   /** `name: value`, as for curl. */
@@ -26,15 +24,8 @@ export interface ExplainArguments {
   readonly client?: string;
   /** Explains offline, on this document. */
   readonly file?: string;
-  /** Asks the gateway with this admin address. */
-  readonly admin?: string;
-  /** Where the gateway keeps its token. */
-  readonly dataDir: string;
   readonly json: boolean;
 }
-
-const defaultAdmin = "http://127.0.0.1:9080";
-const answerLimitMs = 10_000;
 
 /**
  * Adds `explain` to the command line. `exit` gets 0 where a route takes the request, 1 where none does or the document
@@ -49,8 +40,9 @@ export function explainCommand(program: Command, io: ExplainIo, exit: (code: num
     .option("-H, --header <header>", "a header of the request, 'name: value'; repeatable", collect, [])
     .option("--client <ip>", "the client's address (default: 127.0.0.1)")
     .option("-c, --config <file>", "explain offline, on this document")
-    .option("--admin <url>", `ask the gateway with this admin address (default: ${defaultAdmin})`)
-    .option("--data-dir <dir>", "where the gateway keeps its admin token", "./data")
+    .option("--admin <url>", `ask the gateway with this admin address (default: $HEADGATE_ADMIN or ${adminByDefault})`)
+    .option("--token <token>", "its admin token (default: $HEADGATE_ADMIN_TOKEN, or the file in --data-dir)")
+    .option("--data-dir <dir>", "where the gateway keeps its admin token (default: $HEADGATE_DATA_DIR or ./data)")
     .option("-o, --output <format>", "text or json", "text")
     .addHelpText(
       "after",
@@ -61,12 +53,10 @@ export function explainCommand(program: Command, io: ExplainIo, exit: (code: num
     });
 }
 
-interface ExplainOptions {
+interface ExplainOptions extends AdminFlags {
   readonly header: readonly string[];
   readonly client?: string;
   readonly config?: string;
-  readonly admin?: string;
-  readonly dataDir: string;
   readonly output: string;
 }
 
@@ -75,7 +65,7 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
 }
 
 function runOptions(method: string, url: string, options: ExplainOptions, io: ExplainIo): number | Promise<number> {
-  const { header, client, config, admin, dataDir, output } = options;
+  const { header, client, config, admin, token, dataDir, output } = options;
   if (output !== "text" && output !== "json") {
     return usage(io, `"${output}" is not an output format; use text or json`);
   }
@@ -86,11 +76,12 @@ function runOptions(method: string, url: string, options: ExplainOptions, io: Ex
       method: method.toUpperCase(),
       url,
       headers: header,
-      dataDir,
       json: output === "json",
       ...(client === undefined ? {} : { client }),
       ...(config === undefined ? {} : { file: config }),
       ...(admin === undefined ? {} : { admin }),
+      ...(token === undefined ? {} : { token }),
+      ...(dataDir === undefined ? {} : { dataDir }),
     },
     io,
   );
@@ -126,8 +117,8 @@ function readHeaders(lines: readonly string[]): Record<string, string[]> {
 }
 
 function explainFile(input: ExplainInput, file: string, io: ExplainIo): Explanation | number {
-  const { env, readFile } = io;
-  const loaded = loadFile(file, readFile === undefined ? { env } : { env, readFile });
+  const { env, cwd, readFile } = io;
+  const loaded = loadFile(file, readFile === undefined ? { env, cwd } : { env, cwd, readFile });
   if (loaded.value === undefined) {
     for (const problem of loaded.problems) if (problem.severity === "error") io.stderr(`${formatProblem(problem)}\n`);
     io.stderr(`${file} is not valid, so nothing can be explained; \`headgate check ${file}\` says more.\n`);
@@ -141,61 +132,23 @@ function explainFile(input: ExplainInput, file: string, io: ExplainIo): Explanat
 
 /** Asks a running gateway. */
 async function ask(input: ExplainInput, given: ExplainArguments, io: ExplainIo): Promise<Explanation | number> {
-  const admin = given.admin ?? defaultAdmin;
-  const address = /^https?:\/\//.test(admin) ? admin : `http://${admin}`;
-  if (!URL.canParse(address)) return usage(io, `"${admin}" is not an address; write http://127.0.0.1:9080`);
-  const token = readToken(given.dataDir, io);
-  if (token === undefined) {
-    io.stderr(
-      `No admin token in ${join(given.dataDir, "admin-token")}; name the gateway's data directory with --data-dir, ` +
-        `or explain a document with -c FILE.\n`,
-    );
-    return 3;
-  }
   try {
-    const response = await (io.fetch ?? fetch)(new URL("/v1/explain", address), {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify(input),
-      signal: AbortSignal.timeout(answerLimitMs),
-    });
-    // What the admin API answers with 200 is an Explanation; anything else is refused here.
-    if (response.ok) return (await response.json()) as Explanation;
-    io.stderr(`The gateway at ${address} answered ${response.status}${hintFor(response.status)}.\n`);
-    return response.status === 400 ? 2 : 3;
+    const { value } = await openAdmin(given, io).json({ method: "POST", path: "/v1/explain", body: input });
+    return printable(value as Explanation); // what the admin API answers
   } catch (error) {
-    io.stderr(`Could not reach the gateway at ${address} (${messageOf(error)}); is it running, or use -c FILE.\n`);
-    return 3;
+    if (error instanceof UsageError) return usage(io, error.message);
+    if (!(error instanceof CommandError)) throw error;
+    io.stderr(`headgate: ${error.message}\n`);
+    if (error.exitCode === 3) io.stderr("Without a gateway a document can be explained: -c FILE.\n");
+    return error.exitCode;
   }
-}
-
-function readToken(dataDir: string, io: ExplainIo): string | undefined {
-  const fromEnvironment = io.env["HEADGATE_ADMIN_TOKEN"];
-  if (fromEnvironment !== undefined && fromEnvironment !== "") return fromEnvironment;
-  try {
-    return (io.readFile ?? readText)(join(dataDir, "admin-token")).trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function readText(path: string): string {
-  return readFileSync(path, "utf8");
-}
-
-function hintFor(status: number): string {
-  if (status === 401) return "; the token is not the gateway's, name its data directory with --data-dir";
-  if (status === 503) return "; it has no configuration yet";
-  return "";
 }
 
 function usage(io: ExplainIo, message: string): number {
-  io.stderr(`${message}. See \`headgate explain --help\`.\n`);
+  io.stderr(`${message.replace(/\.$/, "")}. See \`headgate explain --help\`.\n`);
   return 2;
 }
 
 function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // fetch says only "fetch failed" itself; the reason is the cause.
-  return error.cause instanceof Error && error.cause.message !== "" ? error.cause.message : error.message;
+  return error instanceof Error ? error.message : String(error);
 }

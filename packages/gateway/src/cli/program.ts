@@ -1,37 +1,29 @@
 import { Command, CommanderError } from "commander";
+import type { CommandSurroundings } from "./admin-command.ts";
+import { applyCommands } from "./apply.ts";
 import { checkCommand } from "./check.ts";
 import { explainCommand } from "./explain.ts";
+import { exportCommand } from "./export.ts";
+import { getCommand } from "./get.ts";
+import { historyCommands } from "./history.ts";
 import { UsageError, type StartFlags } from "./settings.ts";
 import { start, type Surroundings } from "./start.ts";
+import { statusCommand } from "./status.ts";
+import { topCommand } from "./top.ts";
+import { watchCommand } from "./watch.ts";
+import { writeCommands } from "./write-resource.ts";
 
 /** Commands of later versions: named, so that nobody looks for a spelling mistake. */
-const laterCommands = [
-  "apply",
-  "delete",
-  "diff",
-  "export",
-  "get",
-  "history",
-  "instances",
-  "put",
-  "register",
-  "rollback",
-  "status",
-  "top",
-  "watch",
-] as const;
+const laterCommands = ["instances", "register"] as const;
 
-const insteadOf: Readonly<Record<string, string>> = {
-  apply: "edit the document, it is watched",
-  export: "ask the admin API: GET /v1/export",
-  status: "ask the admin API: GET /v1/status",
-};
+/** What the process gives to all commands. */
+export type ProgramSurroundings = Surroundings & CommandSurroundings;
 
 /**
  * Runs the command line. Resolves with the exit code: 0 done, 1 the answer is no, 2 usage, 3 the gateway could not be
  * reached.
  */
-export async function runProgram(args: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runProgram(args: readonly string[], surroundings: ProgramSurroundings): Promise<number> {
   let code = 0;
   const exit = (given: number): void => {
     code = given;
@@ -49,7 +41,7 @@ export async function runProgram(args: readonly string[], surroundings: Surround
   }
 }
 
-function buildProgram(surroundings: Surroundings, exit: (code: number) => void): Command {
+function buildProgram(surroundings: ProgramSurroundings, exit: (code: number) => void): Command {
   const { stdout, stderr, env, cwd, version } = surroundings;
   const program = new Command("headgate")
     .description("An API gateway whose behaviour changes while it runs.")
@@ -61,7 +53,15 @@ function buildProgram(surroundings: Surroundings, exit: (code: number) => void):
     .addHelpText("after", "\nExample:\n  $ headgate start -c headgate.yaml");
   startCommand(program, surroundings, exit);
   checkCommand(program, { stdout: { write: stdout }, stderr: { write: stderr }, env, cwd }, exit);
-  explainCommand(program, { stdout, stderr, env }, exit);
+  explainCommand(program, surroundings, exit);
+  applyCommands(program, surroundings, exit);
+  exportCommand(program, surroundings, exit);
+  getCommand(program, surroundings, exit);
+  writeCommands(program, surroundings, exit);
+  watchCommand(program, surroundings, exit);
+  historyCommands(program, surroundings, exit);
+  statusCommand(program, surroundings, exit);
+  topCommand(program, surroundings, exit);
   for (const name of laterCommands) laterCommand(program, name);
   return program;
 }
@@ -70,20 +70,28 @@ function startCommand(program: Command, surroundings: Surroundings, exit: (code:
   program
     .command("start")
     .description("run the gateway")
-    .option("-c, --config <file>", "the document to serve (default: headgate.yaml, if it is here)")
+    .option("-c, --config <file>", "the document to serve; beside a store it is above that and read-only")
     .option("--listen <address>", "where clients connect, host:port; repeatable (default: 0.0.0.0:8080)", collect)
     .option("--admin <address>", "where the admin API listens (default: 127.0.0.1:9080)")
-    .option("--store <url>", "not available in this version")
-    .option("--data-dir <dir>", "where the admin token and caches are kept (default: ./data)")
+    .option(
+      "--store <url>",
+      "etcd://host:2379[,host:2379]/prefix/, etcds:// for TLS, or embedded: (the default without -c)",
+    )
+    .option(
+      "--data-dir <dir>",
+      "where the embedded store, the last good state and the admin token are (default: ./data)",
+    )
     .option("--workers <n>", "worker threads, or auto for one per core; 0 for none (default: auto)")
     .option("--set <path=value>", "set anything of the document; repeatable", collect)
     .addHelpText(
       "after",
       `
-Flags beat the document, the document beats HEADGATE_CONFIG, HEADGATE_LISTEN, HEADGATE_ADMIN, HEADGATE_DATA_DIR and
-HEADGATE_WORKERS.
+Flags beat the document, the document beats HEADGATE_CONFIG, HEADGATE_LISTEN, HEADGATE_ADMIN, HEADGATE_STORE,
+HEADGATE_DATA_DIR and HEADGATE_WORKERS.
 
-Example:
+Examples:
+  $ headgate start
+  $ headgate start --store etcd://127.0.0.1:2379/headgate/
   $ headgate start -c headgate.yaml --listen 127.0.0.1:8080 --set gateway.timeouts.drain=5s`,
     )
     .action(async (flags: StartFlags) => exit(await start(flags, surroundings)));
@@ -96,8 +104,7 @@ function laterCommand(program: Command, name: (typeof laterCommands)[number]): v
     .allowExcessArguments()
     .helpOption(false)
     .action(() => {
-      const instead = insteadOf[name];
-      throw new UsageError(`"${name}" is not available in this version${instead === undefined ? "" : `; ${instead}`}.`);
+      throw new UsageError(`"${name}" is not available in this version; headgate --help lists what is.`);
     });
 }
 

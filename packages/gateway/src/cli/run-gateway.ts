@@ -1,20 +1,22 @@
 import { resolve as resolvePath } from "node:path";
 import type { GatewaySettings } from "@headgate/schema";
 import { adminEndpoints } from "../admin/endpoints.ts";
-import { AdminError, startAdmin, type AdminServer } from "../admin/server.ts";
+import { startAdmin, type AdminServer } from "../admin/server.ts";
 import { ensureToken } from "../admin/token.ts";
-import { explain, parseExplainInput } from "../control/explain.ts";
+import { AdminError } from "../admin/problem.ts";
+import { Configuration } from "../control/configuration.ts";
+import { parseExplainInput } from "../control/explain.ts";
+import type { PluginBuilder } from "../control/plugins.ts";
 import { canReusePort, claimAddresses, describeListenError } from "../control/probe-listen.ts";
-import { Publisher } from "../control/publish.ts";
 import type { DocumentReader } from "../control/read-document.ts";
-import { FileReplicator, type ReadDocument } from "../control/replicate-file.ts";
+import type { ReadDocument } from "../control/replicate-file.ts";
 import { Report } from "../control/report.ts";
-import { watchFiles, type FileWatcher } from "../control/store/file/watch.ts";
+import type { MiddlewareTable } from "../control/resolve.ts";
 import { Supervisor } from "../control/supervise.ts";
 import { startInline } from "../control/worker-inline.ts";
 import type { BoundAddress, WorkerStart } from "../control/worker-messages.ts";
 import { threadsOf } from "../control/worker-thread.ts";
-import type { Clock } from "../core/clock.ts";
+import { systemRandom, type Clock } from "../core/clock.ts";
 import { nextTurn, type Timers } from "../core/timers.ts";
 import { createLimiterMemory } from "../proxy/limiter.ts";
 import type { ApplicationLog } from "../telemetry/log.ts";
@@ -23,13 +25,15 @@ import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { collectProcess, type ProcessFacts } from "../telemetry/process.ts";
 
 export interface GatewayOptions {
-  /** The document, absolute. */
-  readonly file: string;
+  /** The document, absolute; absent: there is none, and `first` holds the settings of flags and variables. */
+  readonly file?: string;
   readonly reader: DocumentReader;
   /** What `reader` read first; it is valid. */
   readonly first: ReadDocument & { readonly value: NonNullable<ReadDocument["value"]> };
   /** When it was read, monotonic milliseconds. */
   readonly seenMs: number;
+  readonly table: MiddlewareTable;
+  readonly plugins: PluginBuilder;
   readonly cwd: string;
   readonly version: string;
   readonly process: ProcessFacts;
@@ -42,66 +46,71 @@ export interface GatewayOptions {
   readonly log: ApplicationLog;
 }
 
-/** A gateway that serves. */
+/** A gateway; `start` makes it serve. */
 export interface RunningGateway {
   readonly addresses: readonly BoundAddress[];
   readonly admin: string;
   readonly workers: number;
+  /** Where the configuration comes from, for people. */
+  readonly source: string;
+  /** Starts everything. Resolves when requests are served; rejects with one sentence. */
+  start(): Promise<void>;
   /** Reads the document again, whether it seems changed or not. */
   reload(): void;
   reopenLogs(): void;
   /** Lets exchanges in flight finish, at most `gateway.timeouts.drain`, and ends everything. */
   drain(): Promise<void>;
+  /** Ends what was started, also half-way, without waiting for exchanges. */
+  stop(): Promise<void>;
 }
 
-/** Starts everything. Resolves when requests are served; what fails before is undone and told in one sentence. */
-export async function runGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const gateway = await Gateway.create(options);
-  try {
-    await gateway.start();
-    return gateway;
-  } catch (error) {
-    await gateway.stop();
-    throw error;
-  }
-}
-
-/** Where plugins of a gateway are kept. */
-export function pluginCacheOf(settings: GatewaySettings, cwd: string): string {
-  return resolvePath(cwd, settings.dataDir, "plugins");
+/** Prepares a gateway. Rejects with one sentence. */
+export async function createGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const settings = options.first.value.gateway;
+  const reusePort = await canReusePort();
+  const asked = settings.workers === "auto" ? options.cores : settings.workers;
+  if (asked > 1 && !reusePort) options.log.warn({}, "this system cannot share a port between threads: one worker runs");
+  return new Gateway(options, { ...settings, listen: await claimAddresses(settings.listen) }, asked, reusePort);
 }
 
 class Gateway implements RunningGateway {
   readonly #options: GatewayOptions;
   readonly #settings: GatewaySettings;
   readonly #page = new MetricsPage();
-  readonly #publisher = new Publisher();
   readonly #report: Report;
+  readonly #configuration: Configuration;
   readonly #supervisor: Supervisor;
-  readonly #replicator: FileReplicator;
-  readonly #watched = new Set<string>();
+  readonly #dataDir: string;
   readonly workers: number;
-  #watcher: FileWatcher | undefined;
   #admin: AdminServer | undefined;
 
-  static async create(options: GatewayOptions): Promise<Gateway> {
-    const settings = options.first.value.gateway;
-    const reusePort = await canReusePort();
-    const asked = settings.workers === "auto" ? options.cores : settings.workers;
-    if (asked > 1 && !reusePort)
-      options.log.warn({}, "this system cannot share a port between threads: one worker runs");
-    return new Gateway(options, { ...settings, listen: await claimAddresses(settings.listen) }, asked, reusePort);
-  }
-
-  private constructor(options: GatewayOptions, settings: GatewaySettings, asked: number, reusePort: boolean) {
+  constructor(options: GatewayOptions, settings: GatewaySettings, asked: number, reusePort: boolean) {
     const { clock, timers, log } = options;
     this.#options = options;
     this.#settings = settings;
     this.workers = asked === 0 ? 0 : reusePort ? asked : 1;
     const metrics = new Metrics((news) => source.accept(news));
     const source = this.#page.attach("control");
-    this.#report = new Report(clock, metrics);
+    this.#report = new Report(clock, metrics, log);
+    this.#dataDir = resolvePath(options.cwd, settings.dataDir);
     this.#collect(metrics);
+    this.#configuration = new Configuration({
+      ...options,
+      // As written, not as claimed: a port that was picked is no change of the document.
+      settings: options.first.value.gateway,
+      dataDir: this.#dataDir,
+      hasFile: options.file !== undefined,
+      report: this.#report,
+      metrics,
+      random: systemRandom,
+      recent: () => this.#supervisor.recent(),
+      facts: () => ({
+        addresses: this.addresses.map(({ address }) => address),
+        admin: this.admin,
+        startedAt: new Date(this.#report.startedWallMs).toISOString(),
+      }),
+    });
+    const { publisher } = this.#configuration;
     const restarts = metrics.counter("worker_restarts_total");
     this.#supervisor = new Supervisor({
       start: this.#workerStart(Math.max(1, this.workers), reusePort && this.workers > 0),
@@ -111,20 +120,9 @@ class Gateway implements RunningGateway {
       log,
       page: this.#page,
       workerLog: (worker, { level, fields, message }) => log.at(level, { worker, ...fields }, message),
-      join: (member) => this.#publisher.join(member),
-      leave: (member) => this.#publisher.leave(member),
+      join: (member) => publisher.join(member),
+      leave: (member) => publisher.leave(member),
       onRestart: () => restarts.add(1),
-    });
-    this.#replicator = new FileReplicator({
-      // As written, not as claimed: a port that was picked is no change of the document.
-      settings: options.first.value.gateway,
-      read: () =>
-        options.reader.read((written) => pluginCacheOf({ ...written, dataDir: settings.dataDir }, options.cwd)),
-      publisher: this.#publisher,
-      report: this.#report,
-      clock,
-      log,
-      watch: (paths) => this.#watch(paths),
     });
   }
 
@@ -136,28 +134,26 @@ class Gateway implements RunningGateway {
     return this.#admin?.address ?? this.#settings.admin.address;
   }
 
+  get source(): string {
+    const store = this.#configuration.store?.url;
+    return [this.#options.file, store].filter((part) => part !== undefined).join(" above ");
+  }
+
   async start(): Promise<void> {
-    const { first, seenMs, cwd } = this.#options;
-    const token = await ensureToken(resolvePath(cwd, this.#settings.dataDir));
+    const token = await ensureToken(this.#dataDir);
+    await this.#configuration.open();
     this.#admin = await this.#startAdmin(token);
-    // Watched before it goes live: what changes while workers start is seen.
-    this.#watcher = watchFiles([], { timers: this.#options.timers, onChange: () => this.reload() });
-    await this.#watch(first.paths);
     await this.#supervisor.boot();
-    await this.#replicator.apply(first, seenMs);
-    if (this.#report.revision === 0) {
-      throw new Error(
-        this.#report.problems.at(-1)?.message ?? "The configuration could not be brought to the workers.",
-      );
-    }
+    await this.#configuration.start();
     await this.#supervisor.listen();
     this.#report.serving();
+    this.#configuration.store?.tellOthers();
     // Also finds what changed between the first reading and the watch.
     this.reload();
   }
 
   reload(): void {
-    if (this.#report.phase === "serving") void this.#replicator.reload();
+    if (this.#report.phase === "serving") this.#configuration.reload();
   }
 
   reopenLogs(): void {
@@ -166,16 +162,18 @@ class Gateway implements RunningGateway {
 
   async drain(): Promise<void> {
     this.#report.draining();
-    this.#watcher?.close();
     await this.#supervisor.drain(this.#settings.timeouts.drainMs);
-    await this.#admin?.close();
+    await this.#end();
   }
 
-  /** Ends what was started, without waiting for exchanges. */
   async stop(): Promise<void> {
-    this.#watcher?.close();
     this.#supervisor.stop();
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     await this.#admin?.close();
+    await this.#configuration.close();
   }
 
   #workerStart(workers: number, reusePort: boolean): Omit<WorkerStart, "workerId"> {
@@ -189,7 +187,6 @@ class Gateway implements RunningGateway {
       limiterMemory: createLimiterMemory(),
       connectionMemory: new SharedArrayBuffer(integers),
       heartbeatMemory: new SharedArrayBuffer(integers),
-      pluginCacheDir: pluginCacheOf(this.#settings, cwd),
       reusePort,
     };
   }
@@ -204,17 +201,11 @@ class Gateway implements RunningGateway {
     });
   }
 
-  async #watch(paths: readonly string[]): Promise<boolean> {
-    const fresh = paths.some((path) => !this.#watched.has(path));
-    for (const path of paths) this.#watched.add(path);
-    this.#watcher?.setPaths([...new Set(paths)]);
-    await this.#watcher?.ready();
-    return fresh;
-  }
-
   async #startAdmin(token: string): Promise<AdminServer> {
-    const { file, version, process, reader, log } = this.#options;
+    const { file, version, process, log, timers } = this.#options;
     const { address } = this.#settings.admin;
+    const configuration = this.#configuration;
+    const { store } = configuration;
     const endpoints = adminEndpoints({
       version,
       node: process.node,
@@ -223,12 +214,18 @@ class Gateway implements RunningGateway {
       settings: this.#settings,
       report: this.#report,
       page: this.#page,
-      resources: () => this.#publisher.live?.resources,
+      resources: () => (this.#report.phase === "starting" ? undefined : configuration.live),
       workers: () => this.#supervisor.status(),
       addresses: () => this.#supervisor.addresses,
       adminAddress: () => this.admin,
-      explain: (asked, resources) => explain(readRequest(asked), resources, reader.origins),
+      explain: (asked) => configuration.explain(readRequest(asked)),
       breathe: nextTurn,
+      timers,
+      view: configuration.view,
+      changes: store?.changes,
+      check: (documents) => configuration.check(documents),
+      events: configuration.events,
+      store: () => store?.status(),
     });
     try {
       return await startAdmin({ address, token, endpoints, log });

@@ -20,7 +20,7 @@ export class UsageError extends Error {
 }
 
 /** The flags as settings of the document, which they beat. Throws a UsageError. */
-export function settingsOfFlags({ listen = [], admin, dataDir, workers, set = [] }: StartFlags): Setting[] {
+export function settingsOfFlags({ listen = [], admin, store, dataDir, workers, set = [] }: StartFlags): Setting[] {
   const settings: Setting[] = set.map((text) => {
     try {
       return parseSetting(text, "--set");
@@ -28,6 +28,8 @@ export function settingsOfFlags({ listen = [], admin, dataDir, workers, set = []
       throw new UsageError(`--set: ${error instanceof Error ? error.message : String(error)}.`);
     }
   });
+  // In front: `--set` says more of the store that the flag names.
+  if (store !== undefined) settings.unshift(storeSetting(store, "--store"));
   if (listen.length > 0) settings.push(listenSetting(listen, "--listen"));
   if (admin !== undefined) settings.push({ path: ["gateway", "admin", "address"], value: admin, source: "--admin" });
   if (dataDir !== undefined) settings.push({ path: ["gateway", "dataDir"], value: dataDir, source: "--data-dir" });
@@ -39,6 +41,7 @@ export function settingsOfFlags({ listen = [], admin, dataDir, workers, set = []
 export function settingsOfEnvironment(env: Readonly<Record<string, string | undefined>>): Setting[] {
   const settings: Setting[] = [];
   const { HEADGATE_LISTEN: listen, HEADGATE_ADMIN: admin, HEADGATE_DATA_DIR: dataDir, HEADGATE_WORKERS: workers } = env;
+  const { HEADGATE_STORE: store } = env;
   if (listen)
     settings.push(
       listenSetting(
@@ -47,6 +50,7 @@ export function settingsOfEnvironment(env: Readonly<Record<string, string | unde
       ),
     );
   if (admin) settings.push({ path: ["gateway", "admin", "address"], value: admin, source: "HEADGATE_ADMIN" });
+  if (store) settings.push(storeSetting(store, "HEADGATE_STORE"));
   if (dataDir) settings.push({ path: ["gateway", "dataDir"], value: dataDir, source: "HEADGATE_DATA_DIR" });
   if (workers) settings.push(workersSetting(workers, "HEADGATE_WORKERS"));
   return settings;
@@ -60,19 +64,51 @@ function workersSetting(workers: string, source: string): Setting {
   return { path: ["gateway", "workers"], value: /^\d+$/.test(workers) ? Number(workers) : workers, source };
 }
 
-const usualNames = ["headgate.yaml", "headgate.yml", "headgate.json"];
+const storeExpected = "expected etcd://host:2379[,host:2379]/prefix/, etcds:// for TLS, or embedded:";
 
-/** The document to serve: the flag's, else HEADGATE_CONFIG's, else a usual name in the working directory. */
-export function configFile(
-  { config, store }: StartFlags,
-  env: Readonly<Record<string, string | undefined>>,
-  exists: (path: string) => boolean,
-): string {
-  if (store !== undefined || env["HEADGATE_STORE"]) {
-    const from = store === undefined ? "HEADGATE_STORE" : "--store";
-    throw new UsageError(`${from}: stores are not available in this version; use -c FILE.`);
+/**
+ * `etcd://[user:password@]host:port[,host:port]/prefix/`, `etcds://` for TLS, `embedded:`, and `embedded:host:port` to
+ * serve etcd's API there.
+ */
+function storeSetting(url: string, source: string): Setting {
+  const path = ["gateway", "store"];
+  const embedded = /^embedded:(?:\/\/)?(.*)$/.exec(url);
+  if (embedded !== null) {
+    const listen = embedded[1] ?? "";
+    return { path, value: { embedded: listen === "" ? {} : { listen } }, source };
   }
-  const named = config ?? (env["HEADGATE_CONFIG"] || undefined) ?? usualNames.find(exists);
-  if (named !== undefined) return named;
-  throw new UsageError(`There is no ${usualNames[0] ?? ""} here; name the document with -c FILE.`);
+  const parts = /^etcd(s?):\/\/(?:([^@/]*)@)?([^/@]+)(\/.*)?$/.exec(url);
+  if (parts === null) throw new UsageError(`${source}: ${storeExpected}.`);
+  const [, tls = "", user, hosts = "", prefix] = parts;
+  const endpoints = hosts.split(",").map((host) => `http${tls}://${/:\d+$/.test(host) ? host : `${host}:2379`}`);
+  const etcd = {
+    endpoints,
+    ...(prefix === undefined || prefix === "/" ? {} : { prefix }),
+    ...credentials(user, source),
+  };
+  return { path, value: { etcd }, source };
+}
+
+function credentials(user: string | undefined, source: string): { username?: string; password?: string } {
+  if (user === undefined || user === "") return {};
+  const [username = "", password] = user.split(/:(.*)/s);
+  try {
+    return {
+      username: decodeURIComponent(username),
+      ...(password === undefined ? {} : { password: decodeURIComponent(password) }),
+    };
+  } catch {
+    throw new UsageError(`${source}: the user or the password is not percent-encoded as in a URL.`);
+  }
+}
+
+/** Where the configuration comes from when neither a file nor a store is named. */
+export const storeByDefault: Setting = { path: ["gateway", "store"], value: { embedded: {} }, source: "the default" };
+
+/** The document to serve: the flag's, else HEADGATE_CONFIG's; undefined: none. */
+export function configFile(
+  { config }: StartFlags,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  return config ?? (env["HEADGATE_CONFIG"] || undefined);
 }

@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test, type TestContext } from "node:test";
+import { deadPort } from "../../../../tests/kit/ports.ts";
+import { waitFor } from "../../../../tests/kit/wait.ts";
 
 const launcher = resolve(import.meta.dirname, "../../bin/headgate");
 
@@ -23,9 +25,11 @@ function run(args: readonly string[], options: { cwd?: string; env?: NodeJS.Proc
 const document = (body: string): string =>
   `routes:\n  hello: { match: { path: /hello }, respond: { body: ${body} } }\n`;
 
-async function running(t: TestContext, args: readonly string[]) {
-  const cwd = folder(t);
-  writeFileSync(join(cwd, "headgate.yaml"), document("hi"));
+const withDocument = ["-c", "headgate.yaml"];
+
+/** A gateway in a folder with a document; `cwd`: in another one that is there. */
+async function running(t: TestContext, args: readonly string[], cwd = folder(t)) {
+  if (!existsSync(join(cwd, "headgate.yaml"))) writeFileSync(join(cwd, "headgate.yaml"), document("hi"));
   const flags = ["start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", ...args];
   const child = spawn(launcher, flags, { cwd, stdio: ["ignore", "ignore", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
@@ -54,13 +58,16 @@ async function running(t: TestContext, args: readonly string[]) {
   };
   const listening = await logged("listens on");
   const [address] = listening["listening"] as string[]; // what start.ts logs
-  return { cwd, child, exited, logged, url: `http://${address ?? ""}`, admin: `http://${String(listening["admin"])}` };
+  const admin = `http://${String(listening["admin"])}`;
+  const token = readFileSync(join(cwd, "data/admin-token"), "utf8").trim();
+  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${admin}${path}`, { ...init, headers: { authorization: `Bearer ${token}`, ...init.headers } });
+  return { cwd, child, exited, logged, lines, ask, url: `http://${address ?? ""}`, admin };
 }
 
 for (const workers of ["0", "2"]) {
   test(`with ${workers} workers it serves, follows an edit, refuses a broken one, and drains`, async (t) => {
-    const { cwd, child, exited, logged, url, admin } = await running(t, ["--workers", workers]);
-    const token = readFileSync(join(cwd, "data/admin-token"), "utf8").trim();
+    const { cwd, child, exited, logged, ask, url, admin } = await running(t, [...withDocument, "--workers", workers]);
     const hello = async (): Promise<string> =>
       (await fetch(`${url}/hello`, { headers: { connection: "close" } })).text();
     assert.equal((await fetch(`${admin}/readyz`)).status, 200);
@@ -72,8 +79,11 @@ for (const workers of ["0", "2"]) {
     await logged('unknown key "respnd"');
     await logged("revision 2 stays live");
     assert.equal(await hello(), "moin");
-    const answer = await fetch(`${admin}/v1/status`, { headers: { authorization: `Bearer ${token}` } });
-    const status = (await answer.json()) as { revision: number; problems: { line: number }[]; workers: unknown[] };
+    const status = (await (await ask("/v1/status")).json()) as {
+      revision: number;
+      problems: { line: number }[];
+      workers: unknown[];
+    };
     assert.equal(status.revision, 2);
     assert.ok(status.problems.every((problem) => problem.line === 2));
     assert.equal(status.workers.length, Math.max(1, Number(workers)));
@@ -84,7 +94,7 @@ for (const workers of ["0", "2"]) {
 }
 
 test("a worker that dies is replaced, serves what is live on the same port, and its counts stay", async (t) => {
-  const { cwd, logged, url, admin } = await running(t, ["--workers", "1"]);
+  const { cwd, logged, url, admin } = await running(t, [...withDocument, "--workers", "1"]);
   const metric = async (pattern: RegExp): Promise<string> =>
     pattern.exec(await (await fetch(`${admin}/metrics`)).text())?.[1] ?? "";
   writeFileSync(
@@ -122,10 +132,74 @@ test("a worker that dies is replaced, serves what is live on the same port, and 
   assert.ok(Number(await metric(/^headgate_requests_total\{route="hello",.*status="200"\} (\d+)$/m)) >= 2);
 });
 
+test("a document with settings alone is served, and what is written into it later", async (t) => {
+  const cwd = folder(t);
+  writeFileSync(join(cwd, "headgate.yaml"), "gateway: { workers: 0 }\n");
+  const { logged, url, admin } = await running(t, withDocument, cwd);
+  assert.equal((await fetch(`${admin}/readyz`)).status, 200);
+  assert.equal((await fetch(`${url}/hello`)).status, 404);
+  writeFileSync(join(cwd, "headgate.yaml"), `gateway: { workers: 0 }\n${document("hi")}`);
+  await logged("revision 2 is live");
+  assert.equal(await (await fetch(`${url}/hello`)).text(), "hi");
+});
+
+test("without a document the store in the data directory is served, and what it holds outlives the process", async (t) => {
+  const first = await running(t, ["--workers", "0"]);
+  assert.equal((await fetch(`${first.admin}/readyz`)).status, 200);
+  assert.equal((await fetch(`${first.url}/hello`)).status, 404);
+  const body = JSON.stringify({ match: { path: "/hello" }, respond: { body: "stored" } });
+  const put = await first.ask("/v1/routes/hello", {
+    method: "PUT",
+    body,
+    headers: { "content-type": "application/json" },
+  });
+  assert.equal(put.status, 201, await put.text());
+  await first.logged("is live");
+  assert.equal(await (await fetch(`${first.url}/hello`, { headers: { connection: "close" } })).text(), "stored");
+  first.child.kill("SIGTERM");
+  assert.deepEqual(await first.exited, [0, null]);
+  const second = await running(t, ["--workers", "0"], first.cwd);
+  assert.equal(await (await fetch(`${second.url}/hello`)).text(), "stored");
+});
+
+test("a document above a store goes before it, name by name", async (t) => {
+  const { ask, url, logged } = await running(t, [...withDocument, "--store", "embedded:", "--workers", "0"]);
+  const headers = { "content-type": "application/json" };
+  const stored = (path: string): object => ({ match: { path }, respond: { body: "stored" } });
+  const body = JSON.stringify({ documents: [{ routes: { hello: stored("/hello"), more: stored("/more") } }] });
+  const answer = await ask("/v1/apply", { method: "POST", headers, body });
+  const applied = (await answer.json()) as { revision: number; warnings: { path: string; message: string }[] };
+  assert.equal(answer.status, 200, JSON.stringify(applied));
+  assert.equal(applied.warnings[0]?.path, "routes.hello");
+  assert.match(applied.warnings[0].message, /goes before the store/);
+  await logged(`revision ${applied.revision} is live`);
+  const text = async (path: string): Promise<string> => (await fetch(`${url}${path}`)).text();
+  assert.deepEqual([await text("/hello"), await text("/more")], ["hi", "stored"]);
+});
+
+test("a gateway that waits for its store is not ready, and ends in good order when it is asked to", async (t) => {
+  const cwd = folder(t);
+  const dead = await deadPort();
+  const flags = ["start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "0"];
+  const child = spawn(launcher, [...flags, "--store", `etcd://127.0.0.1:${dead}`], {
+    cwd,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  t.after(() => child.kill("SIGKILL"));
+  const exited = once(child, "exit");
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (piece: string) => (said += piece));
+  await waitFor(() => said.includes("cannot be read"), { what: () => said });
+  assert.ok(!said.includes("listens on"));
+  child.kill("SIGTERM");
+  assert.deepEqual(await exited, [0, null]);
+  assert.match(said, /ends before it served anything/);
+});
+
 test("an address that is taken is told in one sentence, and the exit code is 1", async (t) => {
-  const { cwd, url } = await running(t, ["--workers", "1"]);
+  const { cwd, url } = await running(t, [...withDocument, "--workers", "1"]);
   const taken = url.slice("http://".length);
-  const second = run(["start", "--listen", taken, "--admin", "127.0.0.1:0"], { cwd });
+  const second = run(["start", ...withDocument, "--listen", taken, "--admin", "127.0.0.1:0"], { cwd });
   assert.equal(second.status, 1);
   assert.match(second.stderr, new RegExp(`could not start: ${taken} is taken`));
 });
@@ -133,9 +207,8 @@ test("an address that is taken is told in one sentence, and the exit code is 1",
 for (const [what, args, status, text] of [
   ["no command", [], 2, /Usage: headgate/],
   ["an unknown command", ["strat"], 2, /Did you mean start/],
-  ["a command of a later version", ["apply", "-f", "x.yaml"], 2, /not available in this version/],
-  ["a store", ["start", "--store", "etcd://127.0.0.1"], 2, /use -c FILE/],
-  ["no document", ["start"], 2, /-c FILE/],
+  ["a command of a later version", ["register", "users", ":1"], 2, /not available in this version/],
+  ["a store of another kind", ["start", "--store", "redis://127.0.0.1"], 2, /--store: expected etcd:.*embedded:/],
   ["a document that is not there", ["start", "-c", "none.yaml"], 1, /none\.yaml.*does not exist/],
   [
     "a flag that is not valid",
@@ -144,7 +217,7 @@ for (const [what, args, status, text] of [
     /--workers: gateway\.workers: [^]*correct the flag/,
   ],
   ["the version", ["--version"], 0, /^\d+\.\d+\.\d+\n$/],
-  ["help", ["start", "--help"], 0, /Example:/],
+  ["help", ["start", "--help"], 0, /Examples:/],
 ] as const) {
   test(`${what} ends with ${status}`, (t) => {
     const cwd = folder(t);

@@ -1,14 +1,15 @@
-import { existsSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
 import { DocumentReader } from "../control/read-document.ts";
-import { describeProblem, type ReadDocument } from "../control/replicate-file.ts";
+import type { ReadDocument } from "../control/replicate-file.ts";
+import { PluginBuilder } from "../control/plugins.ts";
+import { describeProblem } from "../control/report.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Timers } from "../core/timers.ts";
 import { middlewares } from "../middlewares/index.ts";
-import { openJsonLog, openTerminalLog } from "../telemetry/log.ts";
+import { openJsonLog, openTerminalLog, type ApplicationLog } from "../telemetry/log.ts";
 import type { ProcessFacts } from "../telemetry/process.ts";
-import { pluginCacheOf, runGateway, type RunningGateway } from "./run-gateway.ts";
-import { configFile, settingsOfEnvironment, settingsOfFlags, type StartFlags } from "./settings.ts";
+import { createGateway, type RunningGateway } from "./run-gateway.ts";
+import { configFile, settingsOfEnvironment, settingsOfFlags, storeByDefault, type StartFlags } from "./settings.ts";
 
 export type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 
@@ -38,35 +39,64 @@ export interface Surroundings {
  */
 export async function start(flags: StartFlags, surroundings: Surroundings): Promise<number> {
   const { env, cwd, stderr, clock, timers, terminal } = surroundings;
-  const named = configFile(flags, env, (path) => existsSync(resolvePath(cwd, path)));
-  const file = resolvePath(cwd, named);
+  const named = configFile(flags, env);
+  const file = named === undefined ? undefined : resolvePath(cwd, named);
+  const settings = settingsOfFlags(flags);
+  const defaults = settingsOfEnvironment(env);
+  // Without a document and a store there would be nothing to serve: the store in this process is.
+  const storeNamed = [...settings, ...defaults].some(({ path }) => path.slice(0, 2).join(".") === "gateway.store");
+  if (file === undefined && !storeNamed) defaults.push(storeByDefault);
+  const plugins = new PluginBuilder({ timers });
   const reader = new DocumentReader({
-    file,
+    ...(file === undefined ? {} : { file }),
     env,
-    settings: settingsOfFlags(flags),
-    defaults: settingsOfEnvironment(env),
+    settings,
+    defaults,
     table: middlewares,
     timers,
+    plugins,
   });
   const seenMs = clock.now();
-  const first = await reader.read((settings) => pluginCacheOf(settings, cwd));
+  const first = await reader.read();
   if (!isValid(first)) {
-    return refuse(named, first.problems, stderr);
+    return refuse(named ?? "The settings", first.problems, stderr);
   }
   const log = terminal ? openTerminalLog(stderr, clock, !env["NO_COLOR"]) : openJsonLog();
   const { version, process, cores, workerEntry } = surroundings;
   // Heard from now on: an interrupt while it starts must not leave it half started.
-  const ending = new Promise<void>((resolve) => listenForEnd(surroundings, resolve, () => log.flush()));
-  let gateway: RunningGateway;
+  const ending = new Promise<"ended">((resolve) =>
+    listenForEnd(
+      surroundings,
+      () => resolve("ended"),
+      () => log.flush(),
+    ),
+  );
+  let gateway: RunningGateway | undefined;
   try {
-    const options = { file, reader, first, seenMs, cwd, version, process, cores, workerEntry, clock, timers, log };
-    gateway = await runGateway(options);
+    const common = { reader, first, seenMs, plugins, table: middlewares, cwd, version, process, cores, workerEntry };
+    gateway = await createGateway({ ...common, ...(file === undefined ? {} : { file }), clock, timers, log });
+    if ((await Promise.race([gateway.start(), ending])) === "ended") {
+      log.info({}, "ends before it served anything");
+      await gateway.stop();
+      log.flush();
+      return 0;
+    }
   } catch (error) {
     log.error({}, `could not start: ${error instanceof Error ? error.message : String(error)}`);
+    await gateway?.stop();
     log.flush();
     return 1;
   }
-  announce(gateway, named, surroundings, log);
+  return serve(gateway, ending, surroundings, log);
+}
+
+async function serve(
+  gateway: RunningGateway,
+  ending: Promise<unknown>,
+  surroundings: Surroundings,
+  log: ApplicationLog,
+): Promise<number> {
+  announce(gateway, surroundings, log);
   surroundings.onSignal("SIGHUP", () => {
     log.info({}, "reads the document again and reopens its logs");
     gateway.reopenLogs();
@@ -110,19 +140,18 @@ function listenForEnd({ onSignal, exit }: Surroundings, end: () => void, flush: 
 }
 
 function announce(
-  { addresses, admin, workers }: RunningGateway,
-  file: string,
+  { addresses, admin, workers, source }: RunningGateway,
   { terminal, stderr, version }: Surroundings,
   log: { info(fields: object, message: string): void },
 ): void {
   const listening = addresses.map(({ address }) => address);
   if (!terminal) {
-    log.info({ version, file, listening, admin, workers }, `listens on ${listening.join(", ")}`);
+    log.info({ version, source, listening, admin, workers }, `listens on ${listening.join(", ")}`);
     return;
   }
   const threads = workers === 0 ? "no worker threads" : `${workers} worker${workers === 1 ? "" : "s"}`;
   const lines = [
-    `Headgate ${version} serves ${file} with ${threads}`,
+    `Headgate ${version} serves ${source} with ${threads}`,
     ...listening.map((address) => `  listens on  http://${address}`),
     `  admin       http://${admin}`,
   ];

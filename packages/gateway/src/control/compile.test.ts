@@ -1,82 +1,105 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Resources, RouteResource } from "@headgate/schema";
+import type { RouteResource } from "@headgate/schema";
 import fc from "fast-check";
-import { compileChange, sameValue } from "./compile.ts";
-
-const empty: Resources = { routes: {}, services: {}, middlewares: {}, consumers: {}, plugins: {}, global: [] };
+import { partsOf } from "./catalog/catalog.fixtures.ts";
+import type { Entry, Value, Version } from "./catalog/entry.ts";
+import { compileChange, sameValue, type CompiledChange } from "./compile.ts";
+import { applyTo } from "./member.fixtures.ts";
 
 function route(path: string, extra: Partial<RouteResource> = {}): RouteResource {
   return { match: [{ path }], use: [], to: [{ service: "s", weight: 1 }], priority: 0, ...extra };
 }
 
+/** What is there by id, or not. */
+type Values = Readonly<Record<string, unknown>>;
+
+/** The change from some values to others, of these entries. */
+function compiled(before: Values, after: Values): CompiledChange | undefined {
+  const ids = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return compileChange(
+    new Map([...ids].map((id) => [entry(id, versionOf(before, id)), versionOf(after, id)] as const)),
+  );
+}
+
+function versionOf(values: Values, id: string): Version | undefined {
+  if (!Object.hasOwn(values, id)) return undefined;
+  // Kind and value belong together where the tests write them.
+  return { value: values[id] as Value, problems: [], source: "store", revision: 1 };
+}
+
+function entry(id: string, live: Version | undefined): Entry {
+  const [kind, name] = partsOf(id);
+  const none = { file: undefined, store: undefined, refused: undefined, withdrawn: false, problems: [], refers: [] };
+  return { id, kind, name, live, ...none };
+}
+
 test("from nothing everything is set, the global chain also when it is empty", () => {
-  const next: Resources = { ...empty, routes: { a: route("/a") } };
-  const change = compileChange(undefined, next, 7);
-  assert.equal(change?.revision, 7);
-  assert.deepEqual(Object.keys(change.routes?.set ?? {}), ["a"]);
-  assert.deepEqual(change.global, []);
+  const change = compiled({}, { "routes/a": route("/a"), "settings/global": [] });
+  assert.deepEqual(Object.keys(change?.routes?.set ?? {}), ["a"]);
+  assert.deepEqual(change?.global, []);
   assert.equal(change.services, undefined);
 });
 
 test("a change names only what differs", () => {
-  const previous: Resources = { ...empty, routes: { a: route("/a"), b: route("/b"), c: route("/c") } };
-  const next: Resources = { ...empty, routes: { a: route("/a"), b: route("/b", { priority: 1 }), d: route("/d") } };
-  const change = compileChange(previous, next, 2);
+  const before = { "routes/a": route("/a"), "routes/b": route("/b"), "routes/c": route("/c") };
+  const after = { "routes/a": route("/a"), "routes/b": route("/b", { priority: 1 }), "routes/d": route("/d") };
+  const change = compiled(before, after);
   assert.deepEqual(Object.keys(change?.routes?.set ?? {}), ["b", "d"]);
   assert.deepEqual(change?.routes?.delete, ["c"]);
   assert.equal(change.global, undefined);
 });
 
 test("a changed middleware or plugin does not send the routes that name it", () => {
-  const routes = { a: route("/a", { use: [{ name: "m" }, { name: "p" }] }) };
-  const previous: Resources = {
-    ...empty,
-    routes,
-    middlewares: { m: { entry: { name: "headers", settings: {} } } },
-    plugins: { p: { path: "/p.ts", sha256: "1" } },
-  };
-  const next: Resources = {
-    ...previous,
-    routes: structuredClone(routes),
-    middlewares: { m: { entry: { name: "headers", settings: { request: {} } } } },
-    plugins: { p: { path: "/p.ts", sha256: "2" } },
-  };
-  const change = compileChange(previous, next, 2);
-  assert.deepEqual(Object.keys(change ?? {}).sort(), ["middlewares", "plugins", "revision"]);
+  const routes = { "routes/a": route("/a", { use: [{ name: "m" }, { name: "p" }] }) };
+  const change = compiled(
+    {
+      ...routes,
+      "middlewares/m": { entry: { name: "headers", settings: {} } },
+      "plugins/p": { path: "/p.ts", sha256: "1" },
+    },
+    {
+      ...structuredClone(routes),
+      "middlewares/m": { entry: { name: "headers", settings: { request: {} } } },
+      "plugins/p": { path: "/p.ts", sha256: "2" },
+    },
+  );
+  assert.deepEqual(Object.keys(change ?? {}).sort(), ["middlewares", "plugins"]);
 });
 
 test("the order of keys and an undefined field are no change; the order of a list is", () => {
-  const previous: Resources = { ...empty, routes: { a: route("/a"), b: route("/b") }, global: [{ name: "x" }] };
-  const a = { ...route("/a"), timeoutMs: undefined };
-  const same = { ...empty, routes: { b: route("/b"), a }, global: [{ name: "x" }] };
+  const { match, use, priority, to } = route("/a");
   // `undefined` in a field is what a careless producer hands over; the types forbid it.
-  assert.equal(compileChange(previous, same as unknown as Resources, 2), undefined);
-  const swapped: Resources = { ...previous, global: [{ name: "x" }, { name: "y" }] };
-  const reversed: Resources = { ...previous, global: [{ name: "y" }, { name: "x" }] };
-  assert.deepEqual(compileChange(swapped, reversed, 2)?.global, reversed.global);
+  const same = { to, priority, use, match, timeoutMs: undefined };
+  assert.equal(compiled({ "routes/a": route("/a") }, { "routes/a": same }), undefined);
+  const swapped = { "settings/global": [{ name: "x" }, { name: "y" }] };
+  const reversed = { "settings/global": [{ name: "y" }, { name: "x" }] };
+  assert.deepEqual(compiled(swapped, reversed)?.global, reversed["settings/global"]);
+});
+
+test("a global chain that is gone is an empty one", () => {
+  assert.deepEqual(compiled({ "settings/global": [{ name: "x" }] }, {}), { global: [] });
 });
 
 test("a resource called __proto__ is a resource like any other", () => {
-  const next: Resources = { ...empty, routes: Object.fromEntries([["__proto__", route("/a")]]) };
-  const change = compileChange(empty, next, 2);
+  const next = { "routes/__proto__": route("/a") };
+  const change = compiled({}, next);
   assert.deepEqual(Object.keys(change?.routes?.set ?? {}), ["__proto__"]);
-  assert.equal(compileChange(next, next, 3), undefined);
+  assert.equal(compiled(next, next), undefined);
 });
 
 test("applying the change to the previous resources gives the next ones", () => {
-  const routes: fc.Arbitrary<Record<string, RouteResource>> = fc.dictionary(
-    fc.constantFrom("a", "b", "c", "d"),
-    fc.constantFrom("/1", "/2").map((path) => route(path)),
+  const id = fc.constantFrom("routes/a", "routes/b", "services/a", "settings/global");
+  const values = fc.dictionary(
+    id,
+    fc.constantFrom("/1", "/2").map((path) => [{ name: path }]),
   );
   fc.assert(
-    fc.property(routes, routes, (before, after) => {
-      const change = compileChange({ ...empty, routes: before }, { ...empty, routes: after }, 1);
-      const applied = new Map(Object.entries(before));
-      const set: Readonly<Record<string, RouteResource>> = change?.routes?.set ?? {};
-      for (const [name, value] of Object.entries(set)) applied.set(name, value);
-      for (const name of change?.routes?.delete ?? []) applied.delete(name);
-      assert.ok(sameValue(Object.fromEntries(applied), Object.fromEntries(Object.entries(after))));
+    fc.property(values, values, (before, after) => {
+      const change = compiled(before, after);
+      const applied = new Map<string, unknown>(Object.entries(before));
+      if (change !== undefined) applyTo(applied, { ...change, revision: 1 });
+      assert.ok(sameValue(Object.fromEntries(applied), { ...after }));
       assert.equal(change === undefined, sameValue({ ...before }, { ...after }));
     }),
   );

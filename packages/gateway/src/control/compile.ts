@@ -1,58 +1,45 @@
-import type { Resources } from "@headgate/schema";
-import type { SnapshotChange } from "../proxy/snapshot.ts";
+import type { ChainEntry } from "@headgate/schema";
+import type { KindChange, SnapshotChange } from "../proxy/snapshot.ts";
+import { kindsInOrder, type Entry, type Version } from "./catalog/entry.ts";
+
+/** A change whose revision is not known yet. */
+export type CompiledChange = Omit<SnapshotChange, "revision">;
 
 /**
- * What a worker must be told to get from `previous` (`undefined`: from nothing) to `next`. Pure. Names only the
- * resources that differ: a route is not sent again because a middleware or plugin it names changed, the worker knows
- * who depends on what. `undefined` when nothing differs.
+ * Step 3 of a change: what workers must be told when these entries get these versions. Pure. Names only what differs: a
+ * route is not sent again because a middleware or plugin it names changed, the worker knows who depends on what.
+ * `undefined` when a worker would notice nothing.
  */
-export function compileChange(
-  previous: Resources | undefined,
-  next: Resources,
-  revision: number,
-): SnapshotChange | undefined {
-  const change: Mutable<SnapshotChange> = { revision };
-  const routes = difference(previous?.routes, next.routes);
-  const services = difference(previous?.services, next.services);
-  const middlewares = difference(previous?.middlewares, next.middlewares);
-  const consumers = difference(previous?.consumers, next.consumers);
-  const plugins = difference(previous?.plugins, next.plugins);
-  if (routes !== undefined) change.routes = routes;
-  if (services !== undefined) change.services = services;
-  if (middlewares !== undefined) change.middlewares = middlewares;
-  if (consumers !== undefined) change.consumers = consumers;
-  if (plugins !== undefined) change.plugins = plugins;
-  if (previous === undefined || !sameValue(previous.global, next.global)) change.global = next.global;
-  // The revision alone is no change.
-  return Object.keys(change).length > 1 ? change : undefined;
+export function compileChange(next: ReadonlyMap<Entry, Version | undefined>): CompiledChange | undefined {
+  const change: { -readonly [K in keyof CompiledChange]: CompiledChange[K] } = {};
+  const differing = Map.groupBy(
+    [...next].filter(([entry, version]) => differs(entry.live, version)),
+    ([entry]) => entry.kind,
+  );
+  for (const kind of kindsInOrder) {
+    const entries = differing.get(kind);
+    if (entries === undefined) continue;
+    // Kind and value belong together, see ValueOf in catalog/entry.ts.
+    if (kind === "settings") change.global = (entries[0]?.[1]?.value ?? []) as readonly ChainEntry[];
+    else change[kind] = kindChange(entries) as KindChange<never>;
+  }
+  return Object.keys(change).length === 0 ? undefined : change;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-interface Difference<T> {
-  readonly set: Readonly<Record<string, T>>;
-  readonly delete: readonly string[];
+/** A version that says the same as the live one takes its place without the workers being told. */
+function differs(live: Version | undefined, next: Version | undefined): boolean {
+  return live === undefined || next === undefined || !sameValue(live.value, next.value);
 }
 
-function difference<T>(
-  previous: Readonly<Record<string, T>> | undefined,
-  next: Readonly<Record<string, T>>,
-): Difference<T> | undefined {
+function kindChange(entries: readonly [Entry, Version | undefined][]): KindChange<unknown> {
   // Without a prototype: a resource may be called `__proto__`, which on a plain object would set none.
-  const set = Object.create(null) as Record<string, T>;
+  const set = Object.create(null) as Record<string, unknown>;
   const gone: string[] = [];
-  let differs = false;
-  for (const [name, value] of Object.entries(next)) {
-    if (previous !== undefined && Object.hasOwn(previous, name) && sameValue(previous[name], value)) continue;
-    set[name] = value;
-    differs = true;
+  for (const [{ name }, version] of entries) {
+    if (version === undefined) gone.push(name);
+    else set[name] = version.value;
   }
-  for (const name of Object.keys(previous ?? {})) {
-    if (Object.hasOwn(next, name)) continue;
-    gone.push(name);
-    differs = true;
-  }
-  return differs ? { set, delete: gone } : undefined;
+  return { set, delete: gone };
 }
 
 /** Whether two plain values say the same. The order of an object's keys says nothing, that of a list does. */

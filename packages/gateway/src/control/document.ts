@@ -10,6 +10,7 @@ import type {
   ServiceResource,
   TextCondition,
 } from "@headgate/schema";
+import type { CatalogKind, Value, ValueOf } from "./catalog/entry.ts";
 import { redactSettings } from "./redact.ts";
 
 type Written = Record<string, unknown>;
@@ -19,18 +20,40 @@ type Written = Record<string, unknown>;
  * looks like a secret is replaced by `[redacted]`. Pure.
  */
 export function toDocument(gateway: GatewaySettings, resources: Resources, secrets: boolean): Written {
-  const writer = new Writer(secrets ? (settings) => settings : redactSettings);
+  const write = (kind: CatalogKind) => (value: Value) => writeResource(kind, value, secrets);
   const document = {
-    gateway: writtenGateway(gateway),
-    global: writer.chain(resources.global),
-    middlewares: each(resources.middlewares, ({ entry }) => writer.entry(entry)),
-    routes: each(resources.routes, (route) => writer.route(route)),
-    services: each(resources.services, (service) => writer.service(service)),
-    consumers: each(resources.consumers, (consumer) => writtenConsumer(consumer, secrets)),
-    plugins: each(resources.plugins, ({ path }) => path),
+    gateway: writtenGateway(gateway, secrets),
+    global: writeResource("settings", resources.global, secrets) as readonly unknown[], // a chain is a list
+    middlewares: each(resources.middlewares, write("middlewares")),
+    routes: each(resources.routes, write("routes")),
+    services: each(resources.services, write("services")),
+    consumers: each(resources.consumers, write("consumers")),
+    plugins: each(resources.plugins, write("plugins")),
   };
   const filled = Object.entries(document).filter(([, section]) => Object.keys(section).length > 0);
   return Object.fromEntries(filled);
+}
+
+/** One resource as a document writes it; `settings` is the global chain. Pure. */
+export function writeResource(kind: CatalogKind, value: Value, secrets: boolean): unknown {
+  const writer = new Writer(secrets ? (settings) => settings : redactSettings);
+  // Kind and value belong together, see ValueOf.
+  switch (kind) {
+    case "settings":
+      return writer.chain(value as ValueOf["settings"]);
+    case "middlewares":
+      return writer.entry((value as ValueOf["middlewares"]).entry);
+    case "routes":
+      return writer.route(value as ValueOf["routes"]);
+    case "services":
+      return writer.service(value as ValueOf["services"]);
+    case "consumers":
+      return writtenConsumer(value as ValueOf["consumers"], secrets);
+    case "plugins": {
+      const { path, source } = value as ValueOf["plugins"];
+      return path ?? { source };
+    }
+  }
 }
 
 /** Writes the parts that hold settings of middlewares, which may hold secrets. */
@@ -89,9 +112,10 @@ function each<T>(resources: Readonly<Record<string, T>>, write: (resource: T) =>
   return Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, write(resource)]));
 }
 
-function writtenGateway({ timeouts, limits, ...settings }: GatewaySettings): Written {
+function writtenGateway({ timeouts, limits, store, ...settings }: GatewaySettings, secrets: boolean): Written {
   return {
     ...settings,
+    ...(store === undefined ? {} : { store: secrets ? store : redactSettings(store) }),
     timeouts: {
       requestHead: formatDuration(timeouts.requestHeadMs),
       requestBodyIdle: formatDuration(timeouts.requestBodyIdleMs),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Resources, RouteResource, ServiceResource } from "@headgate/schema";
 import { explain, parseExplainInput, type ExplainInput } from "./explain.ts";
+import { routerOf } from "./routing.ts";
 
 const service: ServiceResource = {
   instances: [{ address: "127.0.0.1:3001", weight: 1 }],
@@ -152,6 +153,14 @@ test("each part tells where it was written, or the nearest part around it", () =
   assert.equal(told.destinations[0]?.origin, "b.yaml:2");
   assert.equal(told.destinations[0]?.instances[0]?.origin, "b.yaml:4");
   assert.equal(told.chain[0]?.origin, undefined);
+});
+
+test("the router that is given is asked, and it tells the same as one that is built for the request", () => {
+  const router = routerOf(resources);
+  const asked = { method: "GET", url: "http://api.test/users/7" };
+  assert.deepEqual(explain(asked, resources, undefined, router), explain(asked, resources));
+  router.delete("user");
+  assert.equal(explain(asked, resources, undefined, router).route?.name, "users");
 });
 
 test("only the first candidates are listed, and the rest is counted", () => {

@@ -5,9 +5,10 @@ import { Fields } from "../proxy/http1/fields.ts";
 import { explainMatch, hostTakes, type PredicateResult } from "../proxy/router/conditions.ts";
 import { normalizeTarget } from "../proxy/router/normalize.ts";
 import { parsePattern, patternTakes } from "../proxy/router/pattern.ts";
-import { Router, type Candidate, type Found } from "../proxy/router/router.ts";
+import type { Candidate, Found, Router } from "../proxy/router/router.ts";
 import type { Destination, ExplainedCandidate, ExplainedService, ExplainedStep, Explanation } from "./explanation.ts";
 import { redactPredicate, redactSettings } from "./redact.ts";
+import { routerOf } from "./routing.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const headerText = z
@@ -50,8 +51,15 @@ const nearestSearchMax = 10_000;
  * Says what would become of a request: the route that takes it and why, or why none does; the chain, the services and
  * where each of them was written. Changes nothing and sends nothing. Asks the router that workers use, so that it
  * cannot disagree with them. Throws a ZodError for input that is no request.
+ *
+ * @param router the routes of `resources`; without it one is built, which is for whoever asks once
  */
-export function explain(input: ExplainInput, resources: Resources, origins: Origins = () => undefined): Explanation {
+export function explain(
+  input: ExplainInput,
+  resources: Resources,
+  origins: Origins = () => undefined,
+  router: Router<RouteResource> = routerOf(resources),
+): Explanation {
   const parsed = explainInput.parse(input);
   const client = readClient(parsed.client, parsed.url);
   const request = readRequest(parsed);
@@ -67,7 +75,6 @@ export function explain(input: ExplainInput, resources: Resources, origins: Orig
       destinations: [],
     };
   }
-  const router = routerOf(resources);
   const found = router.find(request, client);
   const at = originFinder(origins);
   return {
@@ -85,19 +92,6 @@ export function explain(input: ExplainInput, resources: Resources, origins: Orig
     chain: found === undefined ? [] : chainOf(found, resources, request, client, at),
     ...destinationsOf(found, resources, at),
   };
-}
-
-// The control thread explains again and again on the same resources: the router is built once for each.
-const routers = new WeakMap<Resources, Router<RouteResource>>();
-
-function routerOf(resources: Resources): Router<RouteResource> {
-  let router = routers.get(resources);
-  if (router === undefined) {
-    router = new Router();
-    for (const [name, route] of Object.entries(resources.routes)) router.set(name, route.match, route.priority, route);
-    routers.set(resources, router);
-  }
-  return router;
 }
 
 function readClient(ip: string, url: string): Client {

@@ -1,212 +1,136 @@
-import { createHash } from "node:crypto";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
-import type { BuildFailure, Message, Plugin } from "esbuild";
-import type { Timers } from "../core/timers.ts";
-import type { PluginTrial, PluginTrialData } from "./try-plugin.ts";
+import type { PluginResource, Problem } from "@headgate/schema";
+import { bundlePlugin } from "./bundle-plugin.ts";
+import type { BundledPlugin, WrittenPlugin } from "./bundle-plugin.ts";
+import { PluginError } from "./plugin-problem.ts";
+import type { PluginProblem } from "./plugin-problem.ts";
+import { PluginTrials } from "./try-plugin.ts";
+import type { PluginTrialOptions, TriedPlugin } from "./try-plugin.ts";
 
-/** How long a plugin may take to load, milliseconds. A module that loops would hold a worker for ever. */
-export const pluginLoadMsMax = 2000;
-/** Modules kept in the cache besides those in use. */
-const cachedModulesMax = 50;
-/** Heap of the thread that tries a plugin, MiB: a plugin that eats memory while it loads ends that thread alone. */
-const trialHeapMiB = 256;
+/** Digests whose trials are remembered; of older ones code and settings are tried again. */
+const rememberedVersionsMax = 256;
+/** Plugins that came as text whose bundle is remembered; of more the oldest is bundled again. */
+const rememberedBundlesMax = 256;
+/** Settings of one version whose problems are remembered; more are judged again. */
+const rememberedSettingsMax = 1024;
 
-/** What is wrong in a plugin's file or in one it imports. Lines and columns from 1; absent where nothing is known. */
-export interface PluginProblem {
-  readonly severity: "error" | "warning";
-  readonly message: string;
-  readonly hint?: string;
-  readonly file: string;
-  readonly line?: number;
-  readonly column?: number;
-}
-
-/** A plugin that cannot be used. */
-export class PluginError extends Error {
-  /** At least one. */
+export interface BuiltPlugin {
+  /** With `sha256` and `module` unless a problem is an error. */
+  readonly resource: PluginResource;
+  /** The name its definition has; in chains it goes by the name of the resource. Absent where it did not load. */
+  readonly middlewareName?: string;
   readonly problems: readonly PluginProblem[];
-  /** Absolute paths of files whose change may mend it. */
+  /** Absolute paths of files whose change may change the outcome. None for a plugin that came as text. */
   readonly inputs: readonly string[];
-
-  constructor(problems: readonly PluginProblem[], inputs: readonly string[]) {
-    super(problems.map((problem) => problem.message).join("; "));
-    this.name = "PluginError";
-    this.problems = problems;
-    this.inputs = inputs;
-  }
+  /**
+   * What is wrong with each of the settings asked about, in their order; paths start at the settings. Empty where the
+   * plugin itself has errors.
+   */
+  readonly settingsProblems: readonly (readonly Problem[])[];
 }
 
-export interface BundledPlugin {
-  /** Digest of `module`, hex. */
-  readonly sha256: string;
-  /** The text of one ES module; its imports are absolute, so that it runs from any place on this machine. */
-  readonly module: string;
-  /** Absolute paths of the files it was made from: those to watch. */
-  readonly inputs: readonly string[];
-  readonly warnings: readonly PluginProblem[];
+/** What was found out about a version; `settings` by their JSON text. */
+interface Remembered extends Pick<TriedPlugin, "authenticates"> {
+  readonly name: string;
+  readonly settings: Map<string, readonly Problem[]>;
 }
 
 /**
- * Bundles a user's middleware and all it imports into one module. `headgate`, `@headgate/schema` and `zod` stay the
- * gateway's own, so that errors and schemas are the same classes on both sides and the author installs nothing.
- * Types are removed, not checked. Rejects with a PluginError.
+ * Makes of a user's middleware what workers can load: bundled, and tried together with settings it is used with.
+ * Remembers what passed, so that the same code and settings are not tried twice; what failed is tried again when it is
+ * asked for again, as a file it reads or a machine under load may have been the reason.
  */
-export async function bundlePlugin(path: string): Promise<BundledPlugin> {
-  const entry = resolve(path);
-  // The names in comments and maps are relative to this, so that the same files give the same digest from any place
-  // the gateway is started in.
-  const folder = dirname(entry);
-  const problemOf = (severity: "error" | "warning") => (message: Message) => problemOfMessage(message, severity, entry);
-  try {
-    const result = await build(entry, folder);
-    const [output] = result.outputFiles;
-    if (output === undefined) throw new Error("esbuild made no output");
-    const inputs = Object.entries(result.metafile.inputs);
-    const module = inputs.some(([, input]) => input.format === "cjs") ? requireForCommonJs + output.text : output.text;
-    return {
-      sha256: createHash("sha256").update(module).digest("hex"),
-      module,
-      inputs: inputs.map(([name]) => resolve(folder, name)),
-      warnings: result.warnings.map(problemOf("warning")),
-    };
-  } catch (error) {
-    if (!isBuildFailure(error)) throw error;
-    const problems = error.errors.map(problemOf("error"));
-    throw new PluginError(problems, [...new Set([entry, ...problems.map(({ file }) => file)])]);
+export class PluginBuilder {
+  readonly #trials: PluginTrials;
+  /** The oldest first. */
+  readonly #remembered = new Map<string, Remembered>();
+  /** The last bundle of each text, by the plugin's name. */
+  readonly #bundles = new Map<string, { readonly source: string; readonly bundled: BundledPlugin }>();
+
+  constructor(options: PluginTrialOptions) {
+    this.#trials = new PluginTrials(options);
+  }
+
+  /** Never rejects: whatever is wrong is a problem. Several may be asked for at once; they are tried one by one. */
+  async build(
+    name: string,
+    resource: Pick<PluginResource, "path" | "source">,
+    settings: readonly unknown[] = [],
+  ): Promise<BuiltPlugin> {
+    const { path, source } = resource;
+    const written = source === undefined ? { path: path ?? "" } : { name, source };
+    try {
+      const bundled = await this.#bundle(written);
+      const { sha256, module, inputs, warnings } = bundled;
+      const tried = await this.#try(bundled, settings);
+      return {
+        resource: { ...resource, sha256, module },
+        middlewareName: tried.name,
+        problems: warnings,
+        inputs,
+        settingsProblems: tried.problems,
+      };
+    } catch (error) {
+      const file = path ?? `plugins/${name}.ts`;
+      const known = error instanceof PluginError;
+      const message = `the plugin could not be built: ${error instanceof Error ? error.message : String(error)}`;
+      return {
+        resource: { ...resource },
+        problems: known ? error.problems : [{ severity: "error", message, file }],
+        inputs: path === undefined ? [] : [path, ...(known ? error.inputs : [])],
+        settingsProblems: [],
+      };
+    }
+  }
+
+  /** Whether a version that was tried says that it asks who sends a request. */
+  authenticates(sha256: string): boolean {
+    return this.#remembered.get(sha256)?.authenticates ?? false;
+  }
+
+  close(): Promise<void> {
+    return this.#trials.close();
+  }
+
+  /** A file is bundled anew each time: what it imports may have changed. */
+  async #bundle(written: WrittenPlugin): Promise<BundledPlugin> {
+    if (!("source" in written)) return bundlePlugin(written);
+    const { name, source } = written;
+    const known = this.#bundles.get(name);
+    if (known?.source === source) return known.bundled;
+    const bundled = await bundlePlugin(written);
+    this.#bundles.delete(name);
+    this.#bundles.set(name, { source, bundled });
+    dropOldest(this.#bundles, rememberedBundlesMax);
+    return bundled;
+  }
+
+  async #try(bundled: BundledPlugin, settings: readonly unknown[]): Promise<TriedPlugin> {
+    const texts = settings.map((one) => JSON.stringify(one ?? {}));
+    const known = this.#remembered.get(bundled.sha256);
+    const unknown = new Map<string, unknown>();
+    for (const [index, text] of texts.entries()) {
+      if (known?.settings.has(text) !== true) unknown.set(text, settings[index]);
+    }
+    const problemsOf = (settings: Remembered["settings"]) => texts.map((text) => settings.get(text) ?? []);
+    if (known !== undefined && unknown.size === 0) return { ...known, problems: problemsOf(known.settings) };
+    const { name, authenticates, problems } = await this.#trials.try(bundled, [...unknown.values()]);
+    const found = [...unknown.keys()].map((text, index) => [text, problems[index] ?? []] as const);
+    const all = new Map([...(known?.settings ?? []), ...found]);
+    const settingsKept = new Map([...all].slice(-rememberedSettingsMax));
+    this.#remember(bundled.sha256, { name, authenticates, settings: settingsKept });
+    return { name, authenticates, problems: problemsOf(all) };
+  }
+
+  #remember(sha256: string, remembered: Remembered): void {
+    this.#remembered.delete(sha256);
+    this.#remembered.set(sha256, remembered);
+    dropOldest(this.#remembered, rememberedVersionsMax);
   }
 }
 
-// Packages written for `require` may ask for node's own modules while they run. On the first line, without a line of
-// its own, so that the source map stays right.
-const requireForCommonJs =
-  'import { createRequire as headgateCreateRequire } from "node:module"; const require = headgateCreateRequire(import.meta.url); ';
-
-let building = 0;
-
-async function build(entry: string, folder: string) {
-  // Loaded when the first plugin is: most gateways have none, and it starts a process of its own.
-  const esbuild = await import("esbuild");
-  building++;
-  try {
-    return await esbuild.build({
-      entryPoints: [entry],
-      absWorkingDir: folder,
-      bundle: true,
-      write: false,
-      platform: "node",
-      format: "esm",
-      target: "node24",
-      charset: "utf8",
-      sourcemap: "inline",
-      sourceRoot: pathToFileURL(join(folder, "/")).href,
-      metafile: true,
-      logLevel: "silent",
-      plugins: [gatewayModules],
-    });
-  } finally {
-    if (--building === 0) await esbuild.stop();
+function dropOldest(map: Map<string, unknown>, sizeMax: number): void {
+  for (const oldest of map.keys()) {
+    if (map.size <= sizeMax) return;
+    map.delete(oldest);
   }
-}
-
-const gatewayModules: Plugin = {
-  name: "gateway-modules",
-  setup(bundle) {
-    bundle.onResolve({ filter: /^(?:headgate|@headgate\/schema|zod)(?:\/|$)/ }, ({ path }) => {
-      try {
-        return { path: import.meta.resolve(path), external: true };
-      } catch {
-        return { errors: [{ text: `"${path}" is not part of the gateway; plugins may import "headgate" and "zod"` }] };
-      }
-    });
-  },
-};
-
-function isBuildFailure(error: unknown): error is BuildFailure {
-  return error instanceof Error && "errors" in error && Array.isArray(error.errors);
-}
-
-function problemOfMessage(message: Message, severity: "error" | "warning", entry: string): PluginProblem {
-  const { location } = message;
-  const hint = message.notes[0]?.text;
-  return {
-    severity,
-    message: message.text,
-    ...(hint === undefined || hint === "" ? {} : { hint }),
-    ...(location === null
-      ? { file: entry }
-      : { file: resolve(dirname(entry), location.file), line: location.line, column: location.column + 1 }),
-  };
-}
-
-/**
- * Loads a bundled plugin in a thread of its own that is thrown away: what would stop or end a worker ends that thread.
- * Resolves to the name of the middleware; rejects with a PluginError. `path` is the plugin's file, for messages.
- */
-export async function tryPlugin(
-  { module, sha256, inputs }: Pick<BundledPlugin, "module" | "sha256" | "inputs">,
-  path: string,
-  cacheDir: string,
-  timers: Timers,
-): Promise<string> {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./try-plugin.${extension}`, import.meta.url), {
-    workerData: { module, sha256, cacheDir } satisfies PluginTrialData,
-    // What it prints it will print again where it is used.
-    stdout: true,
-    stderr: true,
-    resourceLimits: { maxOldGenerationSizeMb: trialHeapMiB },
-  });
-  worker.stdout.resume();
-  worker.stderr.resume();
-  let disarm = (): void => undefined;
-  const trial = await new Promise<PluginTrial>((settle) => {
-    const fail = (message: string, stack = ""): void => settle({ kind: "failed", message, stack });
-    worker.on("message", (message: PluginTrial) => {
-      if (message.kind !== "loading") return settle(message);
-      // From here on it is the plugin's time: how long a thread takes to start is not its fault.
-      disarm = timers.after(pluginLoadMsMax, () =>
-        fail(`the plugin does not finish loading within ${pluginLoadMsMax / 1000} s`),
-      );
-    });
-    worker.on("error", (error: unknown) => fail(`the plugin failed while it was loaded: ${String(error)}`));
-    worker.on("exit", () => fail("the plugin ended its thread, or waits for what never comes, while it was loaded"));
-  });
-  disarm();
-  await worker.terminate();
-  if (trial.kind === "loaded") return trial.name;
-  const problem: PluginProblem = {
-    severity: "error",
-    message: trial.kind === "failed" ? trial.message : "the plugin was not loaded",
-    file: resolve(path),
-    ...(trial.kind === "failed" ? placeInStack(trial.stack, inputs) : {}),
-  };
-  throw new PluginError([problem], inputs);
-}
-
-/** The first line of the stack that lies in one of the plugin's own files. */
-function placeInStack(
-  stack: string,
-  inputs: readonly string[],
-): { readonly file: string; readonly line: number; readonly column: number } | Record<string, never> {
-  for (const [, place = "", line, column] of stack.matchAll(/^\s+at (?:.*\()?(.+?):([0-9]+):([0-9]+)\)?$/gm)) {
-    const file = place.startsWith("file://") ? fileURLToPath(place) : place;
-    if (inputs.includes(file)) return { file, line: Number(line), column: Number(column) };
-  }
-  return {};
-}
-
-/** Removes cached modules that nobody uses, all but the newest 50. `inUse`: digests. Run when no plugin is loading. */
-export async function prunePluginCache(cacheDir: string, inUse: ReadonlySet<string>): Promise<void> {
-  await mkdir(cacheDir, { recursive: true, mode: 0o700 });
-  const unused = (await readdir(cacheDir)).filter(
-    (name) => /^[0-9a-f]{64}\.mjs$/.test(name) && !inUse.has(basename(name, ".mjs")),
-  );
-  const aged = await Promise.all(
-    unused.map(async (name) => ({ name, changedMs: (await stat(join(cacheDir, name))).mtimeMs })),
-  );
-  aged.sort((a, b) => b.changedMs - a.changedMs);
-  for (const { name } of aged.slice(cachedModulesMax)) await rm(join(cacheDir, name), { force: true });
 }

@@ -1,191 +1,205 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Resources } from "@headgate/schema";
-import { Publisher, type Member } from "./publish.ts";
+import type { SnapshotChange } from "../proxy/snapshot.ts";
+import { FakeMember, applyTo } from "./member.fixtures.ts";
+import { Publisher } from "./publish.ts";
 import type { FromWorker, ToWorker } from "./worker-messages.ts";
 
-function resources(...routes: string[]): Resources {
-  const entries = routes.map((name) => [name, { match: [{ path: `/${name}` }], use: [], priority: 0 }] as const);
-  return {
-    routes: Object.fromEntries(entries),
-    services: {},
-    middlewares: {},
-    consumers: {},
-    plugins: {},
-    global: [],
-  };
+/** A change that sets routes, and deletes those with a minus in front. */
+function change(revision: number, ...routes: string[]): SnapshotChange {
+  const set = routes.filter((name) => !name.startsWith("-"));
+  const value = { match: [{ path: "/" }], use: [], priority: 0 };
+  const gone = routes.filter((name) => name.startsWith("-")).map((name) => name.slice(1));
+  return { revision, routes: { set: Object.fromEntries(set.map((name) => [name, value])), delete: gone } };
 }
 
-/** A worker that answers as told and keeps what it was sent and what it runs. */
-class FakeMember implements Member {
-  readonly workerId: number;
-  readonly seen: ToWorker[] = [];
-  readonly runs = new Set<string>();
-  ended = false;
-  answers: (message: ToWorker) => FromWorker | undefined | Promise<FromWorker | undefined>;
-  #prepared: Extract<ToWorker, { type: "prepare" }> | undefined;
-
-  constructor(workerId: number, answers = (message: ToWorker) => this.willing(message)) {
-    this.workerId = workerId;
-    this.answers = answers;
+/** A publisher and what is live as it was told. */
+async function publishing(...members: FakeMember[]) {
+  const live = { runs: new Map<string, unknown>(), revision: 0 };
+  const publisher = new Publisher(() =>
+    live.revision === 0 ? undefined : change(live.revision, ...[...live.runs.keys()].map((id) => id.slice(7))),
+  );
+  for (const member of members) {
+    assert.equal(await publisher.join(member), undefined);
   }
-
-  post(message: ToWorker): void {
-    this.seen.push(message);
-  }
-
-  async ask(message: ToWorker): Promise<FromWorker | undefined> {
-    this.post(message);
-    return this.answers(message);
-  }
-
-  end(): void {
-    this.ended = true;
-  }
-
-  willing(message: ToWorker): FromWorker | undefined {
-    if (message.type === "prepare") {
-      this.#prepared = message;
-      return { type: "prepared", id: message.id };
-    }
-    if (message.type !== "commit" || this.#prepared?.id !== message.id) return undefined;
-    for (const name of Object.keys(this.#prepared.change.routes?.set ?? {})) this.runs.add(name);
-    for (const name of this.#prepared.change.routes?.delete ?? []) this.runs.delete(name);
-    return { type: "committed", id: message.id, revision: this.#prepared.change.revision };
-  }
+  const publish = (one: SnapshotChange) =>
+    publisher.publish(one, () => {
+      applyTo(live.runs, one);
+      live.revision = one.revision;
+    });
+  return { publisher, publish, live };
 }
 
-async function withMembers(...members: FakeMember[]): Promise<Publisher> {
-  const publisher = new Publisher();
-  for (const member of members) assert.equal(await publisher.join(member), undefined);
-  return publisher;
+function members(count: number): FakeMember[] {
+  return Array.from({ length: count }, (_, index) => new FakeMember(index + 1));
 }
 
-test("all workers prepare before any commits, and the outcome is live", async () => {
+function routes({ runs }: Pick<FakeMember, "runs">): string[] {
+  return [...runs.keys()].map((id) => id.slice("routes/".length));
+}
+
+/** Says no, whatever it is. */
+const no =
+  (message: string) =>
+  ({ type, ...asked }: ToWorker): FromWorker | undefined =>
+    type === "prepare" && "id" in asked ? { type: "rejected", id: asked.id, message, failures: [] } : undefined;
+
+test("all workers prepare, then it is live, then all commit", async () => {
+  const all = members(3);
   const order: string[] = [];
-  const members = [1, 2, 3].map((id) => {
-    const member: FakeMember = new FakeMember(id, (message) => {
+  for (const member of all) {
+    member.answers = (message) => {
       order.push(message.type);
       return member.willing(message);
-    });
-    return member;
-  });
-  const publisher = await withMembers(...members);
-  assert.deepEqual(await publisher.publish(resources("a"), 1), { outcome: "live", revision: 1 });
-  assert.deepEqual(order, ["prepare", "prepare", "prepare", "commit", "commit", "commit"]);
-  for (const member of members) assert.deepEqual([...member.runs], ["a"]);
-  assert.equal(publisher.live?.revision, 1);
+    };
+  }
+  const { publisher } = await publishing(...all);
+  const result = await publisher.publish(change(1, "a"), () => order.push("adopted"));
+  assert.deepEqual(result, { outcome: "live" });
+  assert.deepEqual(order, ["prepare", "prepare", "prepare", "adopted", "commit", "commit", "commit"]);
+  for (const member of all) assert.deepEqual([routes(member), member.revision], [["a"], 1]);
 });
 
-test("one worker that cannot prepare keeps all on what they have, and the next change is the difference to that", async () => {
-  const good = new FakeMember(1);
-  const bad = new FakeMember(2);
-  const publisher = await withMembers(good, bad);
-  await publisher.publish(resources("a"), 1);
-  bad.answers = (message) =>
-    message.type === "prepare" ? { type: "rejected", id: message.id, message: "no such algorithm" } : undefined;
-  assert.deepEqual(await publisher.publish(resources("a", "b"), 2), {
-    outcome: "rejected",
-    message: "no such algorithm",
-  });
+test("one worker that cannot prepare keeps all on what they have, and the next change goes on from there", async () => {
+  const [good, bad] = [new FakeMember(1), new FakeMember(2)];
+  const { publish, live } = await publishing(good, bad);
+  await publish(change(1, "a"));
+  const failures = [{ kind: "routes", name: "b", message: "routes.b: no such algorithm" }] as const;
+  bad.refuses = () => ({ message: "no such algorithm", failures });
+  const refused = await publish(change(2, "b"));
+  assert.equal(refused.outcome, "refused");
+  assert.deepEqual([refused.message, refused.failures], ["no such algorithm", failures]);
   assert.equal(good.seen.at(-1)?.type, "abandon");
-  assert.equal(publisher.live?.revision, 1);
-  bad.answers = (message) => bad.willing(message);
-  assert.equal((await publisher.publish(resources("a", "b", "c"), 3)).outcome, "live");
-  assert.deepEqual([...good.runs], ["a", "b", "c"]);
-  assert.deepEqual([...bad.runs], ["a", "b", "c"]);
+  assert.equal(bad.seen.at(-1)?.type, "abandon");
+  assert.equal(live.revision, 1);
+  bad.refuses = () => undefined;
+  assert.deepEqual(await publish(change(3, "b", "c")), { outcome: "live" });
+  for (const member of [good, bad]) assert.deepEqual(routes(member), ["a", "b", "c"]);
 });
 
-test("what is live already is not sent again", async () => {
+test("changes that are published while one is in progress follow it, each whole, in their order", async () => {
   const member = new FakeMember(1);
-  const publisher = await withMembers(member);
-  await publisher.publish(resources("a"), 1);
-  const sent = member.seen.length;
-  assert.deepEqual(await publisher.publish(resources("a"), 2), { outcome: "unchanged", revision: 1 });
-  assert.equal(member.seen.length, sent);
-});
-
-test("of the changes that wait for one in progress only the newest is published", async () => {
-  const member = new FakeMember(1);
-  const publisher = await withMembers(member);
+  const { publish } = await publishing(member);
   let release = (): void => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   member.answers = async (message) => {
     await held;
     return member.willing(message);
   };
-  const results = [resources("a"), resources("b"), resources("c")].map((next, index) =>
-    publisher.publish(next, index + 1),
-  );
+  const results = [change(1, "a"), change(2, "b", "-a"), change(3, "c")].map(publish);
   release();
   assert.deepEqual(
-    (await Promise.all(results)).map((result) => result.outcome),
-    ["live", "superseded", "live"],
+    (await Promise.all(results)).map(({ outcome }) => outcome),
+    ["live", "live", "live"],
   );
-  assert.deepEqual([...member.runs], ["c"]);
+  assert.deepEqual(
+    member.seen.map(({ type }) => type),
+    ["prepare", "commit", "prepare", "commit", "prepare", "commit"],
+  );
+  assert.deepEqual(routes(member), ["b", "c"]);
 });
 
 test("a worker that dies while it prepares does not stop the others", async () => {
-  const good = new FakeMember(1);
-  const dying = new FakeMember(2);
-  const publisher = await withMembers(good, dying);
+  const [good, dying] = [new FakeMember(1), new FakeMember(2)];
+  const { publisher, publish } = await publishing(good, dying);
   dying.answers = () => {
     publisher.leave(dying);
     return undefined;
   };
-  assert.equal((await publisher.publish(resources("a"), 1)).outcome, "live");
-  assert.deepEqual([...good.runs], ["a"]);
+  assert.equal((await publish(change(1, "a"))).outcome, "live");
+  assert.deepEqual(routes(good), ["a"]);
 });
 
-test("a publication that outlives all its workers is rejected, not taken for good", async () => {
+test("a publication that outlives all its workers is refused, not taken for good", async () => {
   const dying = new FakeMember(1);
-  const publisher = await withMembers(dying);
+  const { publisher, publish, live } = await publishing(dying);
   dying.answers = () => {
     publisher.leave(dying);
     return undefined;
   };
-  assert.equal((await publisher.publish(resources("a"), 1)).outcome, "rejected");
-  assert.equal(publisher.live, undefined);
+  assert.equal((await publish(change(1, "a"))).outcome, "refused");
+  assert.equal(live.revision, 0);
+});
+
+test("a worker that does not answer in time refuses in its own name", async () => {
+  const silent = new FakeMember(7);
+  const { publish } = await publishing(silent);
+  silent.answers = () => undefined;
+  const result = await publish(change(1, "a"));
+  assert.deepEqual(result, { outcome: "refused", message: "worker 7 did not finish building it", failures: [] });
 });
 
 test("a worker that arrives later gets everything that is live, and a change waits for it", async () => {
   const first = new FakeMember(1);
-  const publisher = await withMembers(first);
-  await publisher.publish(resources("a", "b"), 1);
+  const { publisher, publish } = await publishing(first);
+  await publish(change(1, "a", "b"));
   const late = new FakeMember(2);
   const joined = publisher.join(late);
-  const published = publisher.publish(resources("b", "c"), 2);
+  const published = publish(change(2, "c", "-a"));
   assert.equal(await joined, undefined);
   assert.equal((await published).outcome, "live");
-  assert.deepEqual([...late.runs], ["b", "c"]);
-  assert.deepEqual([...first.runs], ["b", "c"]);
+  assert.deepEqual(
+    late.prepared.map(({ revision }) => revision),
+    [1, 2],
+  );
+  for (const member of [first, late]) assert.deepEqual(routes(member), ["b", "c"]);
 });
 
 test("a worker that cannot run what is live is told why and takes no part", async () => {
-  const publisher = await withMembers(new FakeMember(1));
-  await publisher.publish(resources("a"), 1);
-  const late = new FakeMember(2, (message) =>
-    message.type === "prepare" ? { type: "rejected", id: message.id, message: "out of memory" } : undefined,
-  );
+  const { publisher, publish } = await publishing(new FakeMember(1));
+  await publish(change(1, "a"));
+  const late = new FakeMember(2);
+  late.answers = no("out of memory");
   assert.equal(await publisher.join(late), "out of memory");
   const before = late.seen.length;
-  await publisher.publish(resources("b"), 2);
+  await publish(change(2, "b"));
   assert.equal(late.seen.length, before);
 });
 
+test("a worker that leaves before its turn is told that it is gone", async () => {
+  const first = new FakeMember(1);
+  const { publisher, publish } = await publishing(first);
+  const published = publish(change(1, "a"));
+  const late = new FakeMember(2);
+  const joined = publisher.join(late);
+  publisher.leave(late);
+  assert.equal(await joined, "it is gone");
+  assert.equal((await published).outcome, "live");
+  assert.deepEqual(late.seen, []);
+});
+
 test("a change waits until there is a worker to check it", async () => {
-  const publisher = new Publisher();
-  const published = publisher.publish(resources("a"), 1);
+  const { publisher, publish } = await publishing();
+  const published = publish(change(1, "a"));
   const member = new FakeMember(1);
   await publisher.join(member);
   assert.equal((await published).outcome, "live");
-  assert.deepEqual([...member.runs], ["a"]);
+  assert.deepEqual(routes(member), ["a"]);
 });
 
 test("a worker that does not follow a commit is ended, so that its replacement gets all that is live", async () => {
   const member = new FakeMember(1);
-  const publisher = await withMembers(member);
+  const { publish } = await publishing(member);
   member.answers = (message) => (message.type === "prepare" ? { type: "prepared", id: message.id } : undefined);
-  assert.equal((await publisher.publish(resources("a"), 1)).outcome, "live");
+  assert.equal((await publish(change(1, "a"))).outcome, "live");
   assert.equal(member.ended, true);
+});
+
+test("a rehearsal has all workers build a change and throw it away", async () => {
+  const [one, two] = [new FakeMember(1), new FakeMember(2)];
+  const { publisher, publish, live } = await publishing(one, two);
+  assert.equal(await publisher.rehearse(change(0, "a")), undefined);
+  for (const member of [one, two]) {
+    assert.deepEqual(
+      member.seen.map(({ type }) => type),
+      ["prepare", "abandon"],
+    );
+    assert.deepEqual(routes(member), []);
+  }
+  two.answers = no("out of memory");
+  assert.equal((await publisher.rehearse(change(0, "a")))?.message, "out of memory");
+  assert.equal(live.revision, 0);
+  two.answers = (message) => two.willing(message);
+  assert.equal((await publish(change(1, "b"))).outcome, "live");
+  assert.deepEqual(routes(two), ["b"]);
 });

@@ -1,5 +1,5 @@
-import type { Resources } from "@headgate/schema";
-import { compileChange } from "./compile.ts";
+import type { BuildFailure } from "../proxy/build-failure.ts";
+import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { FromWorker, ToWorker } from "./worker-messages.ts";
 
 /** A worker that takes part in publications. */
@@ -12,21 +12,15 @@ export interface Member {
   end(): void;
 }
 
-export type PublishResult =
-  /** It is live on all workers. */
-  | { readonly outcome: "live"; readonly revision: number }
-  /** Nothing differs from what is live. */
-  | { readonly outcome: "unchanged"; readonly revision: number }
-  /** A worker could not build it; all workers stay on what they have. */
-  | { readonly outcome: "rejected"; readonly message: string }
-  /** A newer one came before its turn. */
-  | { readonly outcome: "superseded" };
-
-interface Pending {
-  readonly resources: Resources;
-  readonly revision: number;
-  readonly resolve: (result: PublishResult) => void;
+/** Why a worker cannot build a change. */
+export interface Refused {
+  readonly message: string;
+  /** The resources that stand in the way; empty where it is something else. */
+  readonly failures: readonly BuildFailure[];
 }
+
+/** `live`: on all workers. `refused`: a worker could not build it; all stay on what they have. */
+export type PublishResult = { readonly outcome: "live" } | ({ readonly outcome: "refused" } & Refused);
 
 interface Joining {
   readonly member: Member;
@@ -34,28 +28,43 @@ interface Joining {
 }
 
 /**
- * Brings resources to all workers in two phases: each builds the snapshot beside the one it serves; only when all can,
- * all change over. One publication at a time; of those that wait only the newest counts. A worker that arrives later
- * gets everything that is live before it serves.
+ * Brings changes to all workers in two phases: each builds the snapshot beside the one it serves; only when all can,
+ * all change over. One at a time, in the order of the calls. A worker that arrives later gets everything that is live
+ * before it serves.
  */
 export class Publisher {
   readonly #members = new Set<Member>();
   readonly #joining: Joining[] = [];
-  #live: { readonly resources: Resources; readonly revision: number } | undefined;
-  #pending: Pending | undefined;
+  readonly #waiting: (() => Promise<void>)[] = [];
+  readonly #whole: () => SnapshotChange | undefined;
   #busy = false;
   #id = 0;
 
-  /** What all workers serve; `undefined` before the first publication. */
-  get live(): { readonly resources: Resources; readonly revision: number } | undefined {
-    return this.#live;
+  /** `whole`: the way from nothing to what is live; `undefined` before anything is. */
+  constructor(whole: () => SnapshotChange | undefined) {
+    this.#whole = whole;
   }
 
-  publish(resources: Resources, revision: number): Promise<PublishResult> {
-    return new Promise((resolve) => {
-      this.#pending?.resolve({ outcome: "superseded" });
-      this.#pending = { resources, revision, resolve };
-      this.#pump();
+  /** `adopt` is called when all workers have built it, just before they change over: from then on it is what is live. */
+  publish(change: SnapshotChange, adopt: () => void): Promise<PublishResult> {
+    return this.#enqueue(async () => {
+      const { id, refused } = await this.#prepare(change);
+      if (refused !== undefined) {
+        for (const member of this.#members) member.post({ type: "abandon", id });
+        return { outcome: "refused", ...refused };
+      }
+      adopt();
+      await Promise.all([...this.#members].map((member) => commit(member, id)));
+      return { outcome: "live" };
+    });
+  }
+
+  /** Has all workers build a change and throw it away; resolves with why one could not. */
+  rehearse(change: SnapshotChange): Promise<Refused | undefined> {
+    return this.#enqueue(async () => {
+      const { id, refused } = await this.#prepare(change);
+      for (const member of this.#members) member.post({ type: "abandon", id });
+      return refused;
     });
   }
 
@@ -73,15 +82,21 @@ export class Publisher {
     if (at >= 0) this.#joining.splice(at, 1)[0]?.resolve("it is gone");
   }
 
+  #enqueue<T>(step: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => step().then(resolve, reject));
+      this.#pump();
+    });
+  }
+
   /** Joining comes first: a publication without a worker would be checked by nobody. */
   #pump(): void {
     if (this.#busy) return;
     const joining = this.#joining.shift();
     if (joining !== undefined) return this.#run(this.#admit(joining.member).then(joining.resolve));
-    const pending = this.#pending;
-    if (pending === undefined || this.#members.size === 0) return;
-    this.#pending = undefined;
-    this.#run(this.#flip(pending).then(pending.resolve));
+    if (this.#members.size === 0) return;
+    const step = this.#waiting.shift();
+    if (step !== undefined) this.#run(step());
   }
 
   #run(step: Promise<void>): void {
@@ -93,23 +108,18 @@ export class Publisher {
   }
 
   async #admit(member: Member): Promise<string | undefined> {
-    if (this.#live !== undefined) {
-      const { resources, revision } = this.#live;
-      const change = compileChange(undefined, resources, revision);
-      if (change !== undefined) {
-        const id = ++this.#id;
-        const refused = await prepare(member, { type: "prepare", id, change });
-        if (refused !== undefined) return refused;
-        await commit(member, id);
-      }
+    const change = this.#whole();
+    if (change !== undefined) {
+      const id = ++this.#id;
+      const refused = await prepare(member, { type: "prepare", id, change });
+      if (refused !== undefined) return refused.message;
+      await commit(member, id);
     }
     this.#members.add(member);
     return undefined;
   }
 
-  async #flip({ resources, revision }: Pending): Promise<PublishResult> {
-    const change = compileChange(this.#live?.resources, resources, revision);
-    if (change === undefined) return { outcome: "unchanged", revision: this.#live?.revision ?? revision };
+  async #prepare(change: SnapshotChange): Promise<{ id: number; refused: Refused | undefined }> {
     const id = ++this.#id;
     const asked = [...this.#members];
     const refusals = await Promise.all(asked.map((member) => prepare(member, { type: "prepare", id, change })));
@@ -118,25 +128,21 @@ export class Publisher {
       const member = asked[index];
       return reason !== undefined && member !== undefined && this.#members.has(member);
     });
-    if (refused !== undefined) {
-      for (const member of this.#members) member.post({ type: "abandon", id });
-      return { outcome: "rejected", message: refused };
+    if (refused === undefined && this.#members.size === 0) {
+      return { id, refused: { message: "every worker ended while it built this", failures: [] } };
     }
-    if (this.#members.size === 0) return { outcome: "rejected", message: "Every worker ended while it built this." };
-    this.#live = { resources, revision };
-    await Promise.all([...this.#members].map((member) => commit(member, id)));
-    return { outcome: "live", revision };
+    return { id, refused };
   }
 }
 
-/** A text says why it refused. */
-async function prepare(member: Member, message: Extract<ToWorker, { type: "prepare" }>): Promise<string | undefined> {
+async function prepare(member: Member, message: Extract<ToWorker, { type: "prepare" }>): Promise<Refused | undefined> {
   const answer = await member.ask(
     message,
     (heard) => (heard.type === "prepared" || heard.type === "rejected") && heard.id === message.id,
   );
-  if (answer?.type === "rejected") return answer.message;
-  return answer === undefined ? `Worker ${member.workerId} did not finish building it.` : undefined;
+  if (answer?.type === "rejected") return answer;
+  if (answer !== undefined) return undefined;
+  return { message: `worker ${member.workerId} did not finish building it`, failures: [] };
 }
 
 async function commit(member: Member, id: number): Promise<void> {

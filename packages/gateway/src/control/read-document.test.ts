@@ -21,7 +21,7 @@ async function reading(t: TestContext, files: Readonly<Record<string, string>>) 
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
   const file = join(folder, "headgate.yaml");
   const reader = new DocumentReader({ file, env: {}, settings: [], defaults: [], table, timers: systemTimers });
-  return { folder, file, reader, read: () => reader.read(() => join(folder, "cache")) };
+  return { folder, file, reader, read: () => reader.read() };
 }
 
 test("a document is read with its references and the settings of its steps judged, each problem in its place", async (t) => {
@@ -74,6 +74,32 @@ test("a plugin that does not build is a problem with its own file and line, and 
   assert.equal(problems[0].path, "plugins.mine");
   assert.ok((problems[0].line ?? 0) >= 2);
   assert.ok(paths.includes(join(folder, "mine.ts")));
+});
+
+test("settings that a plugin refuses are problems of the place where it is used", async (t) => {
+  const { file, read } = await reading(t, {
+    "headgate.yaml": [
+      "plugins:",
+      "  mine:",
+      "    source: |",
+      '      import { defineMiddleware, z } from "headgate";',
+      "      export default defineMiddleware({",
+      '        name: "mine", config: z.strictObject({ depth: z.int().default(1) }), build: () => (_, next) => next(),',
+      "      });",
+      "routes:",
+      "  a:",
+      "    use:",
+      "      - mine",
+      "      - mine: { dept: 2 }",
+      "    respond: {}",
+    ].join("\n"),
+  });
+  const { value, problems } = await read();
+  assert.equal(value, undefined);
+  assert.deepEqual(
+    problems.map(({ path, file: where, line, hint }) => [path, where, line, hint]),
+    [["routes.a.use[1].mine.dept", file, 12, 'did you mean "depth"?']],
+  );
 });
 
 test("where a part of the document stands is told for explaining", async (t) => {

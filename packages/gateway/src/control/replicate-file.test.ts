@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { validateDocument } from "@headgate/schema";
-import type { Log } from "../core/log.ts";
+import { validateDocument, type Resources } from "@headgate/schema";
 import { Metrics } from "../telemetry/metrics.ts";
-import { Publisher, type Member } from "./publish.ts";
-import { describeProblem, FileReplicator, type ReadDocument } from "./replicate-file.ts";
+import { sameValue } from "./compile.ts";
+import type { FileResult } from "./converge.ts";
+import { linesLog } from "./member.fixtures.ts";
+import { FileReplicator, type ReadDocument } from "./replicate-file.ts";
 import { Report } from "./report.ts";
 
 function document(...routes: string[]): ReadDocument {
@@ -27,25 +28,18 @@ function fromObject(input: object): ReadDocument {
 }
 
 async function replicating(first: ReadDocument) {
-  const lines: string[] = [];
-  const line = (level: string) => (_fields: object, message: string) => void lines.push(`${level} ${message}`);
-  const log: Log = { debug: () => {}, info: line("info"), warn: line("warn"), error: line("error") };
-  const clock = { now: () => 0, wall: () => 0 };
-  const publisher = new Publisher();
-  const member = { workerId: 1, refuses: false };
-  const asMember: Member = {
-    workerId: 1,
-    post: () => {},
-    end: () => {},
-    ask: (message) => {
-      if (message.type === "commit") return Promise.resolve({ type: "committed", id: message.id, revision: 0 });
-      if (message.type !== "prepare") return Promise.resolve(undefined);
-      const refused = { type: "rejected", id: message.id, message: "the algorithm is unknown" } as const;
-      return Promise.resolve(member.refuses ? refused : { type: "prepared", id: message.id });
-    },
+  const { lines, log } = linesLog();
+  const clock = { now: () => 7, wall: () => 0 };
+  const report = new Report(clock, new Metrics(() => {}), log);
+  const live = { resources: undefined as Resources | undefined, seenMs: 0, refusal: "" };
+  const publish = (resources: Resources, seenMs: number): Promise<FileResult> => {
+    if (live.refusal !== "") return Promise.resolve({ refused: live.refusal });
+    const known = live.resources !== undefined && sameValue(live.resources, resources);
+    live.resources = resources;
+    live.seenMs = seenMs;
+    if (!known) report.live(report.revision + 1, seenMs);
+    return Promise.resolve(known ? "unchanged" : "live");
   };
-  await publisher.join(asMember);
-  const report = new Report(clock, new Metrics(() => {}));
   const file = { now: first, reads: 0 };
   const read = (): Promise<ReadDocument> => {
     file.reads++;
@@ -59,27 +53,28 @@ async function replicating(first: ReadDocument) {
   };
   const settings = first.value?.gateway;
   assert.ok(settings);
-  const replicator = new FileReplicator({ settings, read, publisher, report, clock, log, watch });
+  const replicator = new FileReplicator({ settings, read, publish, report, clock, log, watch });
   await replicator.reload();
-  return { replicator, report, publisher, file, lines, member };
+  return { replicator, report, live, file, lines };
 }
 
 test("a change of the file goes live as the next revision", async () => {
-  const { replicator, report, publisher, file } = await replicating(document("a"));
+  const { replicator, report, live, file } = await replicating(document("a"));
   assert.equal(report.revision, 1);
+  assert.equal(live.seenMs, 7);
   file.now = document("a", "b");
   await replicator.reload();
   assert.equal(report.revision, 2);
-  assert.deepEqual(Object.keys(publisher.live?.resources.routes ?? {}), ["a", "b"]);
+  assert.deepEqual(Object.keys(live.resources?.routes ?? {}), ["a", "b"]);
 });
 
 test("a file with a mistake changes nothing, and each mistake is logged once with its place", async () => {
-  const { replicator, report, publisher, file, lines } = await replicating(document("a"));
+  const { replicator, report, live, file, lines } = await replicating(document("a"));
   file.now = fromObject({ routes: { b: { respond: {}, tu: "x" } } });
   await replicator.reload();
   await replicator.reload();
   assert.equal(report.revision, 1);
-  assert.deepEqual(Object.keys(publisher.live?.resources.routes ?? {}), ["a"]);
+  assert.deepEqual(Object.keys(live.resources?.routes ?? {}), ["a"]);
   assert.equal(report.problems.length, 1);
   assert.equal(
     lines.filter((line) => line.startsWith("error rejected: f:1: routes.b.tu: ")).length,
@@ -91,13 +86,18 @@ test("a file with a mistake changes nothing, and each mistake is logged once wit
   assert.deepEqual(report.problems, []);
 });
 
-test("what a worker cannot build is a problem, and the revision before stays live", async () => {
-  const { replicator, report, file, member } = await replicating(document("a"));
-  member.refuses = true;
+test("what the workers refuse is a problem, and the revision before stays live", async () => {
+  const { replicator, report, file, live, lines } = await replicating(document("a"));
+  live.refusal = "the algorithm is unknown";
   file.now = document("b");
   await replicator.reload();
   assert.equal(report.revision, 1);
   assert.deepEqual(report.problems, [{ severity: "error", path: "", message: "the algorithm is unknown" }]);
+  await replicator.reload();
+  assert.equal(lines.filter((line) => line === "error revision 1 stays live").length, 1, lines.join("\n"));
+  live.refusal = "";
+  await replicator.reload();
+  assert.deepEqual(report.problems, []);
 });
 
 test("a change of what is read once at start says that a restart is needed, and the rest goes live", async () => {
@@ -128,13 +128,3 @@ test("a file that was not watched while it was read is read once more", async ()
   await replicator.reload();
   assert.equal(file.reads - before, 3);
 });
-
-for (const [problem, text] of [
-  [{ file: "f.yaml", line: 2, column: 3, path: "routes.a", hint: "try b" }, "f.yaml:2:3: routes.a: wrong (try b)"],
-  [{ file: "f.yaml", path: "" }, "f.yaml: wrong"],
-  [{ path: "global" }, "global: wrong"],
-] as const) {
-  test(`a problem reads "${text}"`, () => {
-    assert.equal(describeProblem({ severity: "error", message: "wrong", ...problem }), text);
-  });
-}

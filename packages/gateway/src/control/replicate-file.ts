@@ -2,7 +2,7 @@ import type { GatewaySettings, Resources } from "@headgate/schema";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { sameValue } from "./compile.ts";
-import type { Publisher } from "./publish.ts";
+import type { FileResult } from "./converge.ts";
 import type { Report, ReportedProblem } from "./report.ts";
 
 /** A document that was read, validated and resolved. */
@@ -19,7 +19,8 @@ export interface FileReplicatorOptions {
   readonly settings: GatewaySettings;
   /** Reads the document as it is now. Must not throw. */
   readonly read: () => Promise<ReadDocument>;
-  readonly publisher: Publisher;
+  /** Makes it live as a whole, or not at all. */
+  readonly publish: (resources: Resources, seenMs: number) => Promise<FileResult>;
   readonly report: Report;
   readonly clock: Clock;
   readonly log: Log;
@@ -61,56 +62,28 @@ export class FileReplicator {
 
   /** Publishes a document that was read; also the first one. `seenMs`: when its change was seen. */
   async apply(document: ReadDocument, seenMs: number): Promise<void> {
-    const { publisher, report, log, settings } = this.#options;
+    const { publish, settings } = this.#options;
     if (document.value === undefined) {
       this.#judge(document.problems);
       return;
     }
-    const restarts = restartsNeeded(settings, document.value.gateway);
-    const revision = report.revision + 1;
-    const result = await publisher.publish(document.value.resources, revision);
-    switch (result.outcome) {
-      case "live":
-        report.live(result.revision, seenMs);
-        this.#judge([...document.problems, ...restarts]);
-        log.info({ revision: result.revision }, `revision ${result.revision} is live`);
-        return;
-      case "unchanged":
-        this.#judge([...document.problems, ...restarts]);
-        return;
-      case "rejected":
-        this.#judge([...document.problems, ...restarts, { severity: "error", path: "", message: result.message }]);
-        return;
-      case "superseded":
-        return;
-      default:
-        result satisfies never;
-    }
+    const problems = [...document.problems, ...restartsNeeded(settings, document.value.gateway)];
+    const result = await publish(document.value.resources, seenMs);
+    if (typeof result === "string") this.#judge(problems);
+    else this.#judge([...problems, { severity: "error", path: "", message: result.refused }]);
   }
 
-  /** Each list of problems is logged once, however often the file is read with it. */
   #judge(problems: readonly ReportedProblem[]): void {
     const { report, log } = this.#options;
-    report.judge(problems);
+    report.judge("file", problems);
     const told = JSON.stringify(problems);
     if (told === this.#told) return;
     this.#told = told;
-    for (const problem of problems) {
-      const { severity, ...fields } = problem;
-      if (severity === "error") log.error(fields, `rejected: ${describeProblem(problem)}`);
-      else log.warn(fields, describeProblem(problem));
-    }
     const errors = problems.filter((problem) => problem.severity === "error").length;
     if (errors > 0 && report.revision > 0) {
       log.error({ problems: errors, revision: report.revision }, `revision ${report.revision} stays live`);
     }
   }
-}
-
-/** `file:line:column: path: message (hint)`. */
-export function describeProblem({ file, line, column, path, message, hint }: ReportedProblem): string {
-  const position = file === undefined ? "" : `${[file, line, column].filter((part) => part !== undefined).join(":")}: `;
-  return `${position}${path === "" ? "" : `${path}: `}${message}${hint === undefined ? "" : ` (${hint})`}`;
 }
 
 function restartsNeeded(running: GatewaySettings, written: GatewaySettings): ReportedProblem[] {

@@ -4,7 +4,7 @@ import { bytes, formatPath, validateDocument } from "@headgate/schema";
 import { z } from "zod";
 import { defineMiddleware } from "../proxy/middleware.ts";
 import type { MiddlewareDefinition } from "../proxy/middleware.ts";
-import { resolve } from "./resolve.ts";
+import { resolve, Resolver } from "./resolve.ts";
 
 const pass = () => () => undefined;
 const limit = defineMiddleware({
@@ -128,3 +128,29 @@ const mistakes: [string, Record<string, unknown>, string[]][] = [
 for (const [name, document, problems] of mistakes) {
   test(`${name} is a problem of who refers to it`, () => assert.deepEqual(told(document), problems));
 }
+
+test("what misspelt names cost does not grow with how many there are", () => {
+  let compared = 0;
+  const all = function* (): Iterable<string> {
+    for (let index = 0; index < 3_000; index++) {
+      compared++;
+      yield `service-${index}`;
+    }
+  };
+  const names = { has: () => false, all };
+  const problems = Array.from({ length: 1_000 }, (_, index) => {
+    const resolver = new Resolver(names, table);
+    const { value } = validateDocument({
+      services: {},
+      routes: { r: { match: {}, to: index < 500 ? "servce-12" : `other-${index}`, use: [`nobody-${index}`] } },
+    });
+    const [resource] = Object.values(value?.resources.routes ?? {});
+    resolver.route("r", resource ?? assert.fail());
+    return resolver.problems;
+  });
+  assert.ok(compared < 10_000, `${compared} names were looked at`);
+  for (const [index, found] of problems.entries()) {
+    assert.equal(found.length, 2);
+    if (index < 500) assert.equal(found[1]?.hint, 'did you mean "service-12"?');
+  }
+});

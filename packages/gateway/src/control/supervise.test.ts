@@ -3,6 +3,9 @@ import { test } from "node:test";
 import type { GatewaySettings } from "@headgate/schema";
 import { silentLog } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
+import { LookedAt } from "../proxy/looked-at.ts";
+import { Recent } from "../proxy/recent.ts";
+import type { SnapshotChange } from "../proxy/snapshot.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { Publisher } from "./publish.ts";
@@ -48,6 +51,8 @@ function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+const remembered = new Recent(1).tell(new LookedAt());
+
 /** A worker without a thread; obeys like the real one unless told otherwise. */
 class FakeWorker {
   readonly start: WorkerStart;
@@ -76,6 +81,7 @@ class FakeWorker {
     if (message.type === "commit") this.say({ type: "committed", id: message.id, revision: 1 });
     if (message.type === "listen")
       this.say({ type: "listening", addresses: [{ address: "127.0.0.1:4242", port: 4242 }] });
+    if (message.type === "recent") this.say({ type: "recent", id: message.id, recent: remembered });
     if (message.type === "drain") queueMicrotask(() => this.die("drained"));
   }
 
@@ -89,7 +95,8 @@ const settings = { listen: [{ address: "127.0.0.1:0" }] } as unknown as GatewayS
 
 function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type: "booted" })) {
   const timers = new ManualTimers();
-  const publisher = new Publisher();
+  let live: SnapshotChange | undefined;
+  const publisher = new Publisher(() => live);
   const workers: FakeWorker[] = [];
   const start = {
     settings,
@@ -97,7 +104,6 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
     limiterMemory: new SharedArrayBuffer(8),
     connectionMemory: new SharedArrayBuffer(4),
     heartbeatMemory: new SharedArrayBuffer(4 * (count + 1)),
-    pluginCacheDir: "/nowhere",
     reusePort: true,
   };
   let restarts = 0;
@@ -123,8 +129,8 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
   const connections = new Int32Array(start.connectionMemory);
   const serve = async (): Promise<void> => {
     await supervisor.boot();
-    const resources = { routes: {}, services: {}, middlewares: {}, consumers: {}, plugins: {}, global: [] };
-    await publisher.publish(resources, 1);
+    const change = { revision: 1, global: [] };
+    await publisher.publish(change, () => (live = change));
     await supervisor.listen();
   };
   return { supervisor, publisher, timers, workers, heartbeats, connections, serve, page, restarts: () => restarts };
@@ -257,4 +263,16 @@ test("a worker that does not finish draining is ended when the time is over", as
   await drained;
   await settled();
   assert.equal(workers[0].alive, false);
+});
+
+test("the workers are asked what they remember of requests; one that ends meanwhile is left out", async () => {
+  const { supervisor, workers, serve } = fleet(2);
+  await serve();
+  assert.deepEqual(await supervisor.recent(), [remembered, remembered]);
+  const [, second] = workers;
+  assert.ok(second);
+  second.post = () => {};
+  const asked = supervisor.recent();
+  second.die("out of memory");
+  assert.deepEqual(await asked, [remembered]);
 });

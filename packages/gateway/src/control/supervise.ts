@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
+import type { RecentRequests } from "../proxy/recent.ts";
 import type { MetricsPage, MetricsSource } from "../telemetry/metrics-page.ts";
 import type { Member } from "./publish.ts";
 import type {
@@ -13,17 +14,17 @@ import type {
   WorkerStatus,
 } from "./worker-messages.ts";
 
-/** A worker whose event loop did not turn during this many checks in a row is replaced. */
+/** A worker that serves and whose event loop did not turn during this many checks in a row is replaced. */
 const stuckChecks = 5;
 const checkIntervalMs = 1_000;
-/** A worker that cannot load its code in this time is replaced. */
+/** The same for one that serves nobody yet: loading code and building all that is live take long on a busy machine. */
 const bootChecks = 30;
 /** A worker that lived this long is not held responsible for earlier deaths. */
 const settledMs = 10_000;
 const backoffFirstMs = 100;
 const backoffMostMs = 10_000;
-/** Importing plugins and building a snapshot; what takes longer does not finish. */
-const answerTimeoutMs = 30_000;
+/** Importing plugins and building a snapshot; what takes longer does not finish. Checks, not time: see `#check`. */
+const answerChecks = 30;
 /** After the drain time is over, what a worker gets to say goodbye. */
 const goodbyeMs = 1_000;
 
@@ -60,7 +61,6 @@ class Slot implements Member {
   startedMs = 0;
   lastBeat = 0;
   silentChecks = 0;
-  booted = false;
   /** It runs what is live and may listen. */
   joined = false;
   handle: WorkerHandle | undefined;
@@ -88,7 +88,10 @@ class Slot implements Member {
           resolve(answer);
         },
       };
-      const disarm = this.#timers.after(answerTimeoutMs, () => waiter.resolve(undefined));
+      let checks = 0;
+      const disarm = this.#timers.every(checkIntervalMs, () => {
+        if (++checks >= answerChecks) waiter.resolve(undefined);
+      });
       this.#waiters.push(waiter);
       if (message !== undefined) this.post(message);
     });
@@ -118,6 +121,7 @@ export class Supervisor {
   #bootFailed: (reason: string) => void = () => {};
   #addresses: readonly BoundAddress[] = [];
   #stopChecks = (): void => {};
+  #recentId = 0;
   #allGone: (() => void) | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -165,6 +169,17 @@ export class Supervisor {
     return this.#addresses;
   }
 
+  /** What the workers remember of their last requests; one that is gone or does not answer is left out. */
+  async recent(): Promise<RecentRequests[]> {
+    const id = ++this.#recentId;
+    const answers = await Promise.all(
+      this.#slots
+        .filter((slot) => slot.joined)
+        .map((slot) => slot.ask({ type: "recent", id }, (heard) => heard.type === "recent" && heard.id === id)),
+    );
+    return answers.flatMap((answer) => (answer?.type === "recent" ? [answer.recent] : []));
+  }
+
   reopenLogs(): void {
     for (const slot of this.#slots) slot.post({ type: "reopen-logs" });
   }
@@ -195,7 +210,6 @@ export class Supervisor {
   async #start(slot: Slot): Promise<void> {
     const options = this.#options;
     slot.state = "booting";
-    slot.booted = false;
     slot.joined = false;
     slot.silentChecks = 0;
     slot.startedMs = options.clock.now();
@@ -211,7 +225,6 @@ export class Supervisor {
       },
     );
     if ((await booted) === undefined) return;
-    slot.booted = true;
     const refused = await options.join(slot);
     if (refused !== undefined) {
       options.log.error(
@@ -264,7 +277,6 @@ export class Supervisor {
     Atomics.sub(this.#connections, 0, source.total("connections"));
     source.retire();
     slot.handle = undefined;
-    slot.booted = false;
     slot.joined = false;
     slot.gone();
     this.#options.leave(slot);
@@ -302,12 +314,13 @@ export class Supervisor {
    * are not to blame.
    */
   #check(): void {
+    const isServing = this.#phase === "listening" || this.#phase === "draining";
     for (const slot of this.#slots) {
       if (slot.handle === undefined) continue;
       const beat = Atomics.load(this.#heartbeats, slot.workerId);
       slot.silentChecks = beat === slot.lastBeat ? slot.silentChecks + 1 : 0;
       slot.lastBeat = beat;
-      if (slot.silentChecks < (slot.booted ? stuckChecks : bootChecks)) continue;
+      if (slot.silentChecks < (slot.joined && isServing ? stuckChecks : bootChecks)) continue;
       slot.silentChecks = 0;
       this.#options.log.error({ worker: slot.workerId }, `worker ${slot.workerId} does not respond and is ended`);
       slot.handle.terminate();

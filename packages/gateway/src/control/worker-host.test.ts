@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { GatewaySettings } from "@headgate/schema";
 import type { Log } from "../core/log.ts";
+import { LookedAt } from "../proxy/looked-at.ts";
+import { Recent, shapesOf } from "../proxy/recent.ts";
+import { clientOf, requestOf } from "../proxy/router/router.fixtures.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import { WorkerHost, type HostedProxy } from "./worker-host.ts";
 import type { FromWorker, WorkerStart } from "./worker-messages.ts";
@@ -25,6 +28,7 @@ function hosting(overrides: Partial<HostedProxy<Built>> = {}) {
     listen: () => Promise.resolve([{ address: "127.0.0.1:1", port: 1 }]),
     drain: (timeoutMs) => Promise.resolve(void did.push(`drain ${timeoutMs}`)),
     close: () => void did.push("close"),
+    recent: () => new Recent(3).tell(new LookedAt()),
     ...overrides,
   };
   const start: WorkerStart = {
@@ -34,7 +38,6 @@ function hosting(overrides: Partial<HostedProxy<Built>> = {}) {
     limiterMemory: new SharedArrayBuffer(8),
     connectionMemory: new SharedArrayBuffer(4),
     heartbeatMemory: new SharedArrayBuffer(8),
-    pluginCacheDir: "/nowhere",
     reusePort: true,
   };
   let tick = (): void => {};
@@ -95,7 +98,7 @@ test("what cannot be built or listened on is answered with why", async () => {
   assert.deepEqual(
     said.slice(1).filter((message) => message.type !== "metrics"),
     [
-      { type: "rejected", id: 1, message: "no such key" },
+      { type: "rejected", id: 1, message: "no such key", failures: [] },
       { type: "listen-failed", message: "taken" },
     ],
   );
@@ -142,6 +145,20 @@ test("log lines are sent as plain data: errors with their stack, nothing that ca
   assert.equal(fields["err"]?.["type"], "TypeError");
   assert.equal(fields["err"]["cause"], "why");
   assert.match(String(fields["err"]["stack"]), /worker-host\.test/);
+});
+
+test("what it remembers of requests is told as data that can be sent, under the number it was asked with", () => {
+  const recent = new Recent(3);
+  const lookedAt = new LookedAt();
+  recent.note(requestOf({ target: "/a?b", host: "h" }), clientOf(), 7, lookedAt);
+  const { host, said } = hosting({ recent: () => recent.tell(lookedAt) });
+  host.receive({ type: "recent", id: 4 });
+  const answer = structuredClone(said.at(-1));
+  assert.ok(answer?.type === "recent" && answer.id === 4);
+  assert.deepEqual(
+    shapesOf([answer.recent]).map(({ atMs, target, host: name }) => [atMs, name, target]),
+    [[7, "h", "/a?b"]],
+  );
 });
 
 test("logs are reopened as told", () => {

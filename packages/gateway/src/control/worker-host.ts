@@ -1,6 +1,8 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
+import { SnapshotError } from "../proxy/build-failure.ts";
+import type { RecentRequests } from "../proxy/recent.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { GaugeHandle } from "../telemetry/metrics.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -18,6 +20,7 @@ export interface Discardable {
 export interface HostedProxy<Prepared extends Discardable> {
   prepare(change: SnapshotChange): Promise<Prepared>;
   commit(prepared: Prepared): void;
+  recent(): RecentRequests;
   listen(reusePort: boolean): Promise<readonly BoundAddress[]>;
   drain(timeoutMs: number): Promise<void>;
   close(): void;
@@ -87,6 +90,9 @@ export class WorkerHost<Prepared extends Discardable> {
       case "reopen-logs":
         void Promise.resolve(this.#parts.accessLog.reopen());
         return;
+      case "recent":
+        this.#options.post({ type: "recent", id: message.id, recent: this.#parts.proxy.recent() });
+        return;
       default:
         message satisfies never;
     }
@@ -107,7 +113,8 @@ export class WorkerHost<Prepared extends Discardable> {
       this.#prepared = { id, revision: change.revision, value };
       this.#options.post({ type: "prepared", id });
     } catch (error) {
-      this.#options.post({ type: "rejected", id, message: messageOf(error) });
+      const failures = error instanceof SnapshotError ? error.failures : [];
+      this.#options.post({ type: "rejected", id, message: messageOf(error), failures });
     }
   }
 

@@ -1,4 +1,6 @@
 import type { GatewaySettings } from "@headgate/schema";
+import type { BuildFailure } from "../proxy/build-failure.ts";
+import type { RecentRequests } from "../proxy/recent.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { MetricsNews } from "../telemetry/metrics.ts";
 
@@ -15,7 +17,6 @@ export interface WorkerStart {
   readonly connectionMemory: SharedArrayBuffer;
   /** 32-bit integers: [workerId] goes up as long as the worker's event loop turns. */
   readonly heartbeatMemory: SharedArrayBuffer;
-  readonly pluginCacheDir: string;
   /** Whether several sockets may listen on one port; without it there is one worker. */
   readonly reusePort: boolean;
 }
@@ -45,7 +46,9 @@ export type ToWorker =
   | { readonly type: "abandon"; readonly id: number }
   | { readonly type: "listen" }
   | { readonly type: "drain"; readonly timeoutMs: number }
-  | { readonly type: "reopen-logs" };
+  | { readonly type: "reopen-logs" }
+  /** Asks for the requests it remembers. */
+  | { readonly type: "recent"; readonly id: number };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -54,11 +57,18 @@ export type FromWorker =
   /** The code is loaded and the proxy built; it has no snapshot and does not listen yet. */
   | { readonly type: "booted" }
   | { readonly type: "prepared"; readonly id: number }
-  | { readonly type: "rejected"; readonly id: number; readonly message: string }
+  /** `failures`: what cannot be built; empty where it was something else, which `message` tells. */
+  | {
+      readonly type: "rejected";
+      readonly id: number;
+      readonly message: string;
+      readonly failures: readonly BuildFailure[];
+    }
   | { readonly type: "committed"; readonly id: number; readonly revision: number }
   | { readonly type: "listening"; readonly addresses: readonly BoundAddress[] }
   | { readonly type: "listen-failed"; readonly message: string }
   | { readonly type: "drained" }
+  | { readonly type: "recent"; readonly id: number; readonly recent: RecentRequests }
   | { readonly type: "metrics"; readonly news: readonly MetricsNews[] }
   | { readonly type: "log"; readonly level: LogLevel; readonly fields: object; readonly message: string };
 

@@ -30,7 +30,6 @@ export function workerParts(
     connectionCount: new Int32Array(start.connectionMemory),
     accessLog,
     middlewares,
-    pluginCacheDir: start.pluginCacheDir,
     fetchJson,
   });
   return { proxy, accessLog };

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { packMessage } from "./pack-message.ts";
 import type { FromWorker, StartWorker } from "./worker-messages.ts";
 
 /** Starts workers as threads running `entry`, the compiled or the TypeScript worker.ts. */
@@ -11,7 +12,7 @@ export function threadsOf(entry: URL): StartWorker {
     thread.on("error", (error) => (reason = error instanceof Error ? error.message : String(error)));
     thread.on("exit", (code) => events.onExit(reason ?? `it ended with code ${code}`));
     return {
-      post: (message) => thread.postMessage(message),
+      post: (message) => thread.postMessage(packMessage(message)),
       terminate: () => void thread.terminate(),
     };
   };

@@ -52,6 +52,11 @@ export function buildStep(entry: ChainEntry, identity: string, { definitions, ki
   return { ...parts, dispose, name: entry.name, when: entry.when === undefined ? undefined : whenOf(entry.when) };
 }
 
+/** Most steps hold nothing; nobody keeps count of who uses them. */
+export function needsDisposal(step: BuiltStep): boolean {
+  return "handle" in step && step.dispose !== undefined;
+}
+
 export function disposeStep(step: BuiltStep): void {
   if ("handle" in step) step.dispose?.();
 }

@@ -91,6 +91,11 @@ export interface MiddlewareDefinition<Settings extends z.ZodType = z.ZodType> {
   readonly config: Settings;
   /** Runs once per snapshot and place where it is configured. Throwing rejects the configuration with that message. */
   readonly build: (settings: z.output<Settings>, kit: Kit) => Middleware | BuiltMiddleware;
+  /**
+   * Whether it lets no request pass whose sender it does not know: always, or with these settings. Changes nothing at
+   * run time; a dry run tells which requests would lose or gain authentication.
+   */
+  readonly authenticates?: true | ((settings: z.output<Settings>) => boolean);
 }
 
 /** Types the definition of a middleware; a middleware module's default export. */

@@ -19,9 +19,11 @@ import type { ServerContext } from "./http1/server-context.ts";
 import type { ServerExchange } from "./http1/server-exchange.ts";
 import type { Listener } from "./listen.ts";
 import { listen } from "./listen.ts";
-import { loadPlugin } from "./load-plugin.ts";
+import { authorStack, loadPlugin } from "./load-plugin.ts";
 import { matchRoute } from "./match.ts";
 import type { LimiterState, LogSink, MiddlewareDefinition } from "./middleware.ts";
+import { Recent, recentRequestsMax } from "./recent.ts";
+import type { RecentRequests } from "./recent.ts";
 import { refusal } from "./respond.ts";
 import type { ForwardTo } from "./route.ts";
 import type { Prepared, SnapshotChange } from "./snapshot.ts";
@@ -44,7 +46,6 @@ export interface ProxyOptions {
   readonly connectionCount: Int32Array;
   readonly accessLog: LogSink;
   readonly middlewares: ReadonlyMap<string, MiddlewareDefinition>;
-  readonly pluginCacheDir: string;
   readonly fetchJson: (url: string) => Promise<unknown>;
 }
 
@@ -65,6 +66,7 @@ export class Proxy implements ServerContext {
   readonly #live: Live;
   readonly #instances: Instances;
   readonly #finisher: Finisher;
+  readonly #recent: Recent;
   readonly #connections = new Set<ClientConnection>();
   readonly #listeners: Listener[] = [];
   readonly #stopWheel: () => void;
@@ -89,6 +91,7 @@ export class Proxy implements ServerContext {
     this.#stopWheel = options.timers.every(wheelTickMs, () => this.wheel.advance(clock.now()));
     this.#instances = new Instances({ clock, random, wheel: this.wheel, metrics, workers: options.workers });
     this.#finisher = new Finisher(metrics);
+    this.#recent = new Recent(Math.ceil(recentRequestsMax / Math.max(1, options.workers)));
     const connections = (state: string) => metrics.gauge("connections", { state });
     this.#connectionGauges = { active: connections("active"), idle: connections("idle") };
     this.#live = new Live(
@@ -97,7 +100,7 @@ export class Proxy implements ServerContext {
       options.middlewares,
       ({ module, sha256 }) => {
         if (module === undefined || sha256 === undefined) throw new Error("the plugin was not bundled");
-        return loadPlugin(module, sha256, options.pluginCacheDir);
+        return loadPlugin(module, sha256);
       },
     );
     const context: ForwardContext = {
@@ -141,6 +144,11 @@ export class Proxy implements ServerContext {
     return this.#live.revision;
   }
 
+  /** The last requests it has looked for a route for; for the control thread. */
+  recent(): RecentRequests {
+    return this.#recent.tell(this.#live.lookedAt);
+  }
+
   /** Stops accepting, ends idle connections, lets exchanges finish; after `timeoutMs` closes what is left. */
   drain(timeoutMs: number): Promise<void> {
     this.draining = true;
@@ -171,6 +179,7 @@ export class Proxy implements ServerContext {
     const { exchange } = carrier;
     exchange.startedWallMs = this.clock.wall();
     exchange.consumers = this.#live.consumers;
+    this.#recent.note(exchange.request, exchange.client, exchange.startedWallMs, this.#live.lookedAt);
     const matched = matchRoute(this.#live.router, exchange);
     const { route } = matched;
     carrier.route = route;
@@ -252,6 +261,7 @@ export class Proxy implements ServerContext {
   #failed(carrier: ServerExchange, error: unknown): void {
     if (!(error instanceof GatewayError) || error.code === "HG_INTERNAL") {
       const { routeName, id } = carrier.exchange;
+      if (error instanceof Error && error.stack !== undefined) error.stack = authorStack(error.stack);
       this.#options.log.error({ err: error, route: routeName, requestId: id }, "A step of the chain failed.");
     }
     carrier.fail(error);

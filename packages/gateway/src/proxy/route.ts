@@ -33,7 +33,8 @@ export class Route {
   readonly timeoutMs: number | undefined;
   /** Metric handles; made on first use, so that routes nobody asks for cost little. */
   series: RouteSeries;
-  readonly #resource: RouteResource;
+  /** What it is built from. */
+  readonly resource: RouteResource;
   readonly #context: RouteContext;
   #chain: Chain | undefined;
   #linkedAt = -1;
@@ -42,7 +43,7 @@ export class Route {
     this.name = name;
     this.ownSteps = ownSteps;
     this.timeoutMs = resource.timeoutMs;
-    this.#resource = resource;
+    this.resource = resource;
     this.#context = context;
   }
 
@@ -70,7 +71,7 @@ export class Route {
   }
 
   #link(forward: ForwardTo, random: () => number): Chain {
-    const { respond, to } = this.#resource;
+    const { respond, to } = this.resource;
     if (respond !== undefined) return this.chainTo(answerWith(respond));
     const shared = [...this.#context.globalSteps, ...this.ownSteps];
     const destinations = (to ?? []).map((destination) => this.#linkDestination(destination, shared, forward));
@@ -95,7 +96,7 @@ export class Route {
 
   /** The fallback takes over where no instance gave an answer; an instance's own error answer passes unchanged. */
   #withFallback(run: Chain, shared: readonly BuiltStep[], forward: ForwardTo): Chain {
-    const { fallback } = this.#resource;
+    const { fallback } = this.resource;
     if (fallback === undefined) return run;
     const second: Chain =
       "respond" in fallback

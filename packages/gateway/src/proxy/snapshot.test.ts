@@ -42,8 +42,18 @@ function setup() {
   const clock = { now: () => 0, wall: () => 0 };
   const context = { clock, random: () => 0, wheel: new Wheel(0), metrics: new Metrics(() => {}), workers: 1 };
   const kit = (identity: string) => ({ identity, clock, random: () => 0, log: silentLog }) as unknown as Kit; // all that `tag` reads
-  const live = new Live(new Instances(context), { kit }, definitions, () =>
-    Promise.reject(new Error("no plugins here")),
+  // A version of a plugin is `tag` under its digest's name.
+  const live = new Live(
+    new Instances(context),
+    { kit },
+    definitions,
+    ({ sha256 = "" }) =>
+      sha256 === "broken"
+        ? Promise.reject(new Error("the plugin has no default export"))
+        : Promise.resolve({
+            ...tag,
+            config: z.strictObject({ as: z.string() }).transform(({ as }) => ({ as: `${as} ${sha256}` })),
+          } as unknown as MiddlewareDefinition), // another schema with the same output
   );
   const forwarded: string[] = [];
   const forward: ForwardTo = (exchange, service) => {
@@ -137,6 +147,64 @@ test("what is retired is disposed of when the last exchange that began before ha
   assert.deepEqual(events.length, 1);
   live.leave(before);
   assert.deepEqual(events.at(-1), "dispose first");
+});
+
+test("a plugin's new version takes over wherever it is used, and the old one is disposed of after its last exchange", async () => {
+  const { live, apply, request, events } = setup();
+  const use = (as: string) => ({ name: "mine", settings: { as } });
+  const plugin = (sha256: string) => ({ plugins: set({ mine: { source: "...", sha256, module: "..." } }) });
+  await apply({
+    ...plugin("v1"),
+    global: [use("global")],
+    middlewares: set({ named: { entry: use("named") } }),
+    services: set({ s: { ...service("127.0.0.1:1"), use: [use("service")] } }),
+    routes: set({
+      r: {
+        match: [{ path: "/r" }],
+        use: [{ name: "named" }, use("route")],
+        to: [{ service: "s", weight: 1 }],
+        priority: 0,
+      },
+      other: hello,
+    }),
+  });
+  const places = ["global", "named", "route", "service"];
+  const tags = async () => (await request("GET", "/r")).tags;
+  assert.deepEqual(
+    await tags(),
+    places.map((place) => `${place} v1`),
+  );
+  const before = live.enter();
+  events.length = 0;
+  await apply(plugin("v2"));
+  assert.deepEqual(
+    await tags(),
+    places.map((place) => `${place} v2`),
+  );
+  assert.deepEqual(
+    events.filter((event) => event.startsWith("dispose")),
+    [],
+  );
+  live.leave(before);
+  const disposed = events.filter((event) => event.startsWith("dispose")).sort();
+  assert.deepEqual(
+    disposed,
+    places.map((place) => `dispose ${place} v1`),
+  );
+});
+
+test("a plugin's version that does not load leaves the old one at work", async () => {
+  const { live, apply, request, events } = setup();
+  await apply({
+    plugins: set({ mine: { source: "...", sha256: "v1", module: "..." } }),
+    routes: set({ a: { ...hello, use: [{ name: "mine", settings: { as: "mine" } }] } }),
+  });
+  const broken = { plugins: set({ mine: { source: "...", sha256: "broken", module: "..." } }) };
+  await assert.rejects(live.prepare({ revision: 2, ...broken }), /plugins\.mine: the plugin has no default export/);
+  assert.deepEqual((await request("GET", "/hello")).tags, ["mine v1"]);
+  // Of what was built for the change nothing is left.
+  const built = events.filter((event) => event.startsWith("build")).length;
+  assert.equal(events.length - built, built - 1);
 });
 
 test("a change that cannot be built changes nothing and disposes of what it had built", async () => {

@@ -7,17 +7,23 @@ import type {
   ServiceResource,
 } from "@headgate/schema";
 import type { GatewayError } from "../core/errors.ts";
+import { nextTurn } from "../core/timers.ts";
 import type { Chain } from "./compose.ts";
-import type { ConsumerDirectory } from "./exchange.ts";
 import type { MiddlewareDefinition } from "./middleware.ts";
+import { attempt, blamed, pluginOf, SnapshotError, type BuildFailure } from "./build-failure.ts";
 import type { BuiltStep } from "./build-step.ts";
-import { buildStep, disposeStep } from "./build-step.ts";
-import { buildConsumerDirectory } from "./consumers.ts";
+import { buildStep, disposeStep, needsDisposal } from "./build-step.ts";
+import { noConsumers, type Consumers } from "./consumers.ts";
+import { Epochs } from "./epochs.ts";
+import type { Epoch } from "./epochs.ts";
+import { LookedAt } from "./looked-at.ts";
+import type { Looking } from "./looked-at.ts";
 import type { StepContext } from "./build-step.ts";
 import { Route } from "./route.ts";
 import type { RouteContext } from "./route.ts";
 import { Router, compileRoute } from "./router/router.ts";
 import type { CompiledRoute } from "./router/router.ts";
+import { routerAfter } from "./router/router-after.ts";
 import type { Instances, Service } from "./upstream/service.ts";
 
 /** What changes of one kind of resource. */
@@ -46,32 +52,24 @@ export interface Prepared {
   readonly discard: () => void;
 }
 
-/** Exchanges that began between two flips; what the second flip retired is disposed of when the last has ended. */
-export class Epoch {
-  active = 0;
-  retired: (() => void)[] = [];
-  next: Epoch | undefined;
-}
-
 /**
  * The configuration as one thread runs it. A change is built beside what is live, and made live by assignments within
  * one turn of the event loop: no exchange sees half of it. Exchanges keep the chain and the services they began with.
  */
 export class Live implements RouteContext {
-  readonly router = new Router<Route>();
+  router = new Router<Route>();
   revision = 0;
   /** Grows when anything a chain is linked from has changed; routes link themselves again on their next use. */
   generation = 0;
   globalSteps: readonly BuiltStep[] = [];
-  consumers: ConsumerDirectory = buildConsumerDirectory({});
+  consumers: Consumers = noConsumers;
+  /** What conditions look at, kept for what is remembered of requests. */
+  readonly lookedAt = new LookedAt();
   readonly named = new Map<string, BuiltStep>();
   readonly services = new Map<string, { readonly service: Service; readonly steps: readonly BuiltStep[] }>();
-  readonly #routes = new Map<string, Route>();
   readonly #resources = {
-    consumers: new Map<string, ConsumerResource>(),
     middlewares: new Map<string, MiddlewareResource>(),
     services: new Map<string, ServiceResource>(),
-    routes: new Map<string, RouteResource>(),
   };
   #global: readonly ChainEntry[] = [];
   #plugins = new Map<string, MiddlewareDefinition>();
@@ -79,8 +77,7 @@ export class Live implements RouteContext {
   readonly #steps: Omit<StepContext, "definitions">;
   readonly #builtIn: ReadonlyMap<string, MiddlewareDefinition>;
   readonly #loadPlugin: (resource: PluginResource) => Promise<MiddlewareDefinition>;
-  #oldest = new Epoch();
-  #newest = this.#oldest;
+  readonly #epochs = new Epochs();
 
   constructor(
     instances: Instances,
@@ -96,21 +93,20 @@ export class Live implements RouteContext {
 
   /** An exchange begins; the returned token goes back to `leave`. */
   enter(): Epoch {
-    this.#newest.active++;
-    return this.#newest;
+    return this.#epochs.enter();
   }
 
   leave(epoch: Epoch): void {
-    epoch.active--;
-    if (epoch.active === 0 && epoch !== this.#newest) this.#settle();
+    this.#epochs.leave(epoch);
   }
 
   /**
-   * Builds everything of a change that can fail. Throws an Error that names the resource; then nothing has changed.
-   * One change at a time.
+   * Builds everything of a change that can fail. Throws a SnapshotError that names every resource that cannot be built;
+   * then nothing has changed. One change at a time. A large one is built in slices, between which exchanges go on.
    */
   async prepare(change: SnapshotChange): Promise<Prepared> {
-    const plugins = await this.#preparePlugins(change.plugins);
+    const failures: BuildFailure[] = [];
+    const plugins = await this.#preparePlugins(change.plugins, failures);
     const definitions = plugins.size === 0 ? this.#builtIn : new Map([...plugins, ...this.#builtIn]);
     const context: StepContext = { ...this.#steps, definitions };
     const built: BuiltStep[] = [];
@@ -120,23 +116,26 @@ export class Live implements RouteContext {
       return step;
     };
     const changedPlugins = new Set([...Object.keys(change.plugins?.set ?? {}), ...(change.plugins?.delete ?? [])]);
+    const work: Work = { change, plugins: changedPlugins, build, isNamed: this.#namedAfter(change), failures };
     try {
       const commits = [
-        ...this.#prepareNamed(change, changedPlugins, build),
-        ...this.#prepareGlobal(change, changedPlugins, build),
-        ...this.#prepareServices(change, changedPlugins, build),
-        ...this.#prepareRoutes(change, changedPlugins, build),
+        ...this.#prepareNamed(work),
+        ...this.#prepareGlobal(work),
+        ...this.#prepareServices(work),
+        await this.#prepareRoutes(work),
         ...this.#prepareConsumers(change),
       ];
+      if (failures.length > 0) throw new SnapshotError(failures);
       return {
         revision: change.revision,
         commit: () => {
+          for (const step of built) if (needsDisposal(step)) this.#epochs.add(step);
           for (const commit of commits) commit();
           this.#plugins = plugins;
           this.revision = change.revision;
           // Routes alone are linked when they are new; the others keep their chains.
           if (change.global ?? change.middlewares ?? change.services ?? change.plugins) this.generation++;
-          this.#turn();
+          this.#epochs.turn();
         },
         discard: () => {
           for (const step of built) disposeStep(step);
@@ -156,25 +155,13 @@ export class Live implements RouteContext {
 
   /** What nobody will use once the exchanges that are under way have ended. */
   retire(steps: readonly BuiltStep[]): void {
-    for (const step of steps) this.#newest.retired.push(() => disposeStep(step));
+    for (const step of steps) if (needsDisposal(step)) this.#epochs.retire(step, () => disposeStep(step));
   }
 
-  #turn(): void {
-    const next = new Epoch();
-    this.#newest.next = next;
-    this.#newest = next;
-    this.#settle();
-  }
-
-  #settle(): void {
-    // In order: a later epoch's exchanges may still use what an earlier flip retired only if they began before it.
-    while (this.#oldest !== this.#newest && this.#oldest.active === 0 && this.#oldest.next !== undefined) {
-      for (const dispose of this.#oldest.retired) dispose();
-      this.#oldest = this.#oldest.next;
-    }
-  }
-
-  async #preparePlugins(change: KindChange<PluginResource> | undefined): Promise<Map<string, MiddlewareDefinition>> {
+  async #preparePlugins(
+    change: KindChange<PluginResource> | undefined,
+    failures: BuildFailure[],
+  ): Promise<Map<string, MiddlewareDefinition>> {
     if (change === undefined) return this.#plugins;
     const plugins = new Map(this.#plugins);
     for (const name of change.delete) plugins.delete(name);
@@ -182,125 +169,131 @@ export class Live implements RouteContext {
       try {
         plugins.set(name, await this.#loadPlugin(resource));
       } catch (error) {
-        throw new Error(`plugins.${name}: ${messageOf(error)}`, { cause: error });
+        failures.push({ kind: "plugins", name, message: `plugins.${name}: ${messageOf(error)}` });
       }
     }
     return plugins;
   }
 
-  #prepareNamed(change: SnapshotChange, plugins: ReadonlySet<string>, build: Build): (() => void)[] {
-    const entries = affected(this.#resources.middlewares, change.middlewares, ({ entry }) => plugins.has(entry.name));
-    const commits = [...entries].map(([name, resource]) => {
-      const step = build(resource.entry, `middlewares/${name}`);
-      return () => {
-        const before = this.named.get(name);
-        if (before !== undefined) this.retire([before]);
-        this.named.set(name, step);
-        this.#resources.middlewares.set(name, resource);
-      };
+  #prepareNamed({ change, plugins, build, failures }: Work): (() => void)[] {
+    const entries = affected(this.#resources.middlewares, change.middlewares, plugins, ({ entry }) => [entry]);
+    const commits = entries.flatMap(([name, resource]) => {
+      const blame = blamed("middlewares", name, change.middlewares?.set, plugins, [resource.entry]);
+      return attempt(failures, blame, () => {
+        const step = build(resource.entry, `middlewares/${name}`);
+        return () => {
+          const before = this.named.get(name);
+          if (before !== undefined) this.retire([before]);
+          this.named.set(name, step);
+          this.lookedAt.replace(looking(this.#resources.middlewares.get(name)), looking(resource));
+          this.#resources.middlewares.set(name, resource);
+        };
+      });
     });
     for (const name of change.middlewares?.delete ?? []) {
       commits.push(() => {
         const before = this.named.get(name);
         if (before !== undefined) this.retire([before]);
         this.named.delete(name);
+        this.lookedAt.replace(looking(this.#resources.middlewares.get(name)), undefined);
         this.#resources.middlewares.delete(name);
       });
     }
     return commits;
   }
 
-  #prepareGlobal(change: SnapshotChange, plugins: ReadonlySet<string>, build: Build): (() => void)[] {
+  #prepareGlobal({ change, plugins, build, isNamed, failures }: Work): (() => void)[] {
     const entries = change.global ?? this.#global;
     if (change.global === undefined && !entries.some(({ name }) => plugins.has(name))) return [];
-    const isNamed = this.#namedAfter(change);
-    const steps = entries.map((entry, index) => refer(entry, isNamed) ?? build(entry, `global/${index}`));
-    return [
-      () => {
+    const blame = change.global === undefined ? pluginOf(plugins, entries) : ({ kind: "global", name: "" } as const);
+    return attempt(failures, blame, () => {
+      const steps = entries.map((entry, index) => refer(entry, isNamed) ?? build(entry, `global/${index}`));
+      return () => {
         this.retire(this.globalSteps);
         this.globalSteps = steps;
+        this.lookedAt.replace({ use: this.#global }, { use: entries });
         this.#global = entries;
-      },
-    ];
-  }
-
-  #prepareServices(change: SnapshotChange, plugins: ReadonlySet<string>, build: Build): (() => void)[] {
-    const isNamed = this.#namedAfter(change);
-    const resources = affected(this.#resources.services, change.services, ({ use }) =>
-      use.some(({ name }) => plugins.has(name)),
-    );
-    const commits = [...resources].map(([name, resource]) => {
-      const { service, commit } = this.#instances.build(name, resource);
-      const steps = resource.use.map(
-        (entry, index) => refer(entry, isNamed) ?? build(entry, `services/${name}/use/${index}`),
-      );
-      return () => {
-        this.retire(this.services.get(name)?.steps ?? []);
-        commit();
-        this.services.set(name, { service, steps });
-        this.#resources.services.set(name, resource);
       };
     });
+  }
+
+  #prepareServices({ change, plugins, build, isNamed, failures }: Work): (() => void)[] {
+    const resources = affected(this.#resources.services, change.services, plugins, ({ use }) => use);
+    const commits = resources.flatMap(([name, resource]) =>
+      attempt(failures, blamed("services", name, change.services?.set, plugins, resource.use), () => {
+        const { service, commit } = this.#instances.build(name, resource);
+        const steps = resource.use.map(
+          (entry, index) => refer(entry, isNamed) ?? build(entry, `services/${name}/use/${index}`),
+        );
+        return () => {
+          this.retire(this.services.get(name)?.steps ?? []);
+          commit();
+          this.services.set(name, { service, steps });
+          this.lookedAt.replace(this.#resources.services.get(name), resource);
+          this.#resources.services.set(name, resource);
+        };
+      }),
+    );
     for (const name of change.services?.delete ?? []) {
       commits.push(() => {
         this.retire(this.services.get(name)?.steps ?? []);
         this.#instances.drop(name);
         this.services.delete(name);
+        this.lookedAt.replace(this.#resources.services.get(name), undefined);
         this.#resources.services.delete(name);
       });
     }
     return commits;
   }
 
-  #prepareRoutes(change: SnapshotChange, plugins: ReadonlySet<string>, build: Build): (() => void)[] {
-    const isNamed = this.#namedAfter(change);
-    // Only a changed plugin makes it look at every route; it is rare and the look is short.
-    const resources =
-      plugins.size === 0
-        ? new Map(Object.entries(change.routes?.set ?? {}))
-        : affected(this.#resources.routes, change.routes, ({ use }) => use.some(({ name }) => plugins.has(name)));
-    const commits = [...resources].map(([name, resource]) => {
-      const steps = resource.use.map(
-        (entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`),
-      );
-      const route = new Route(name, resource, steps, this);
-      let compiled: CompiledRoute<Route>;
-      try {
-        compiled = compileRoute(name, resource.match, resource.priority, route);
-      } catch (error) {
-        throw new Error(`routes.${name}.match: ${messageOf(error)}`, { cause: error });
-      }
-      return () => {
-        this.retire(this.#routes.get(name)?.ownSteps ?? []);
-        this.router.put(compiled);
-        this.#routes.set(name, route);
-        this.#resources.routes.set(name, resource);
-      };
-    });
-    for (const name of change.routes?.delete ?? []) {
-      commits.push(() => {
-        this.retire(this.#routes.get(name)?.ownSteps ?? []);
-        this.router.delete(name);
-        this.#routes.delete(name);
-        this.#resources.routes.delete(name);
-      });
+  async #prepareRoutes(work: Work): Promise<() => void> {
+    const { change, plugins, failures } = work;
+    const gone = change.routes?.delete ?? [];
+    const routes = plugins.size === 0 ? [] : [...this.router.all()];
+    const known = routes.map(({ name, value }) => [name, value.resource] as const);
+    const set: CompiledRoute<Route>[] = [];
+    let tried = 0;
+    for (const [name, resource] of affected(known, change.routes, plugins, ({ use }) => use)) {
+      const blame = blamed("routes", name, change.routes?.set, plugins, resource.use);
+      set.push(...attempt(failures, blame, () => this.#buildRoute(name, resource, work)));
+      if (++tried % routesPerSlice === 0) await nextTurn();
     }
-    return commits;
+    const many = failures.length === 0 && set.length + gone.length > routesInPlaceMax;
+    const router = many ? await routerAfter(this.router, set, gone) : undefined;
+    return () => {
+      for (const name of gone) this.#release(name, undefined);
+      for (const { name, value } of set) this.#release(name, value);
+      if (router !== undefined) this.router = router;
+      else {
+        for (const name of gone) this.router.delete(name);
+        for (const route of set) this.router.put(route);
+      }
+    };
+  }
+
+  /** What only the route before needed, if there is one, waits for its last exchange. */
+  #release(name: string, next: Route | undefined): void {
+    const before = this.router.get(name)?.value;
+    if (before !== undefined) this.retire(before.ownSteps);
+    this.lookedAt.replace(before?.resource, next?.resource);
+  }
+
+  #buildRoute(name: string, resource: RouteResource, { build, isNamed }: Work): CompiledRoute<Route> {
+    const steps = resource.use.map(
+      (entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`),
+    );
+    const route = new Route(name, resource, steps, this);
+    try {
+      return compileRoute(name, resource.match, resource.priority, route);
+    } catch (error) {
+      throw new Error(`routes.${name}.match: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   #prepareConsumers(change: SnapshotChange): (() => void)[] {
     if (change.consumers === undefined) return [];
-    const { consumers } = this.#resources;
-    const after = new Map(consumers);
-    for (const name of change.consumers.delete) after.delete(name);
-    for (const [name, resource] of Object.entries(change.consumers.set)) after.set(name, resource);
-    const directory = buildConsumerDirectory(Object.fromEntries(after));
-    return [
-      () => {
-        this.consumers = directory;
-        this.#resources.consumers = after;
-      },
-    ];
+    const after = this.consumers.after(change.consumers);
+    return [() => void (this.consumers = after)];
   }
 
   /** Whether a name will be a named configuration once the change is live. */
@@ -311,7 +304,25 @@ export class Live implements RouteContext {
   }
 }
 
-type Build = (entry: ChainEntry, identity: string) => BuiltStep;
+/** Building a route takes some ten microseconds: a slice stays well below what a client would notice. */
+const routesPerSlice = 200;
+/** Placing a route in the router takes some microseconds, too; more of them get a new router. */
+const routesInPlaceMax = 1_000;
+
+/** What the parts of one preparation share. */
+interface Work {
+  readonly change: SnapshotChange;
+  /** Those that change. */
+  readonly plugins: ReadonlySet<string>;
+  readonly build: (entry: ChainEntry, identity: string) => BuiltStep;
+  /** Whether a name will be a named configuration once the change is live. */
+  readonly isNamed: (name: string) => boolean;
+  readonly failures: BuildFailure[];
+}
+
+function looking(named: MiddlewareResource | undefined): Looking | undefined {
+  return named === undefined ? undefined : { use: [named.entry] };
+}
 
 /** A step that stands for a named configuration: resolved when the chain is linked, so that it follows its changes. */
 function refer(entry: ChainEntry, isNamed: (name: string) => boolean): BuiltStep | undefined {
@@ -319,16 +330,23 @@ function refer(entry: ChainEntry, isNamed: (name: string) => boolean): BuiltStep
   return { refersTo: entry.name, when: entry.when };
 }
 
-/** The resources to build: those that changed, and the unchanged ones that `also` names. */
+/**
+ * The resources to build: those that changed, and the unchanged ones whose chain names a plugin that changed. Only a
+ * changed plugin makes it look at every resource: it is rare, and the look takes some milliseconds for 100,000 routes.
+ */
 function affected<T>(
-  known: ReadonlyMap<string, T>,
+  known: Iterable<readonly [string, T]>,
   change: KindChange<T> | undefined,
-  also: (resource: T) => boolean,
-): Map<string, T> {
-  const found = new Map(Object.entries(change?.set ?? {}));
-  const gone = new Set(change?.delete ?? []);
+  plugins: ReadonlySet<string>,
+  chainOf: (resource: T) => readonly ChainEntry[],
+): [string, T][] {
+  const { set = {}, delete: gone = [] } = change ?? {};
+  const found = Object.entries(set);
+  if (plugins.size === 0) return found;
+  const told = new Set(gone);
   for (const [name, resource] of known) {
-    if (!found.has(name) && !gone.has(name) && also(resource)) found.set(name, resource);
+    if (!chainOf(resource).some((entry) => plugins.has(entry.name))) continue;
+    if (!told.has(name) && !Object.hasOwn(set, name)) found.push([name, resource]);
   }
   return found;
 }

@@ -99,12 +99,22 @@ export const metrics = {
   },
   config_source: {
     type: "gauge",
-    help: "1 for where the live configuration comes from: live is what the file says now, cache the last good state.",
+    help: "1 for where the live configuration comes from: live is what file or store say now, cache the last good state.",
     labels: ["source"],
   },
   config_age_seconds: {
     type: "gauge",
-    help: "Time since the live configuration took effect.",
+    help: "Time since the live configuration took effect; of one from the disk, since it was saved there.",
+    labels: [],
+  },
+  config_drift_total: {
+    type: "counter",
+    help: "Keys of the store that differed from the copy although the watch had told everything; they were healed.",
+    labels: [],
+  },
+  store_connected: {
+    type: "gauge",
+    help: "1 while the store answers and tells changes, else 0.",
     labels: [],
   },
   metrics_series: {

@@ -33,6 +33,7 @@ type FindKey = (
 export default defineMiddleware({
   name: "jwt",
   config: settings,
+  authenticates: ({ optional }) => !optional,
   build(config, kit) {
     const { find, release } = openKeys(config, kit);
     // Other settings are other verdicts; hashed, so that no secret is a key of a map.

@@ -17,6 +17,7 @@ const settings = z.strictObject({
 export default defineMiddleware({
   name: "key-auth",
   config: settings,
+  authenticates: true,
   build({ header, query, hide }) {
     const refusal = (detail: string): GatewayError =>
       // RFC 9110 §15.5.2 asks for a challenge; there is no registered scheme for keys.

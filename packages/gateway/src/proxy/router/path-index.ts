@@ -78,6 +78,15 @@ export class PathIndex<E> {
     return this.#exact?.get(path);
   }
 
+  /** The entries of a pattern of that shape, whatever its parameters are called. */
+  at(pattern: PathPattern): readonly E[] {
+    if (pattern.exact !== undefined) return this.#exact?.get(pattern.exact)?.entries ?? [];
+    let node = this.#root;
+    for (const segment of pattern.segments)
+      node = segment === undefined ? node?.parameter : node?.literals?.get(segment);
+    return (pattern.prefix ? node?.prefix : node?.exact)?.entries ?? [];
+  }
+
   /** Appends the leaves of parameters and prefixes that take the path, most specific first. */
   collect(path: string, into: Leaf<E>[]): void {
     if (this.#root === undefined) return;

@@ -23,6 +23,7 @@ export interface Candidate {
 /** A route ready to be put into a router: everything that can fail has been done. */
 export interface CompiledRoute<T> {
   readonly name: string;
+  readonly value: T;
   readonly alternatives: readonly Alternative<T>[];
 }
 
@@ -59,6 +60,7 @@ export function compileRoute<T>(
 ): CompiledRoute<T> {
   return {
     name,
+    value,
     alternatives: alternatives.map((match, index) => {
       const pattern = parsePattern(match.path);
       const conditions = requestConditions(match);
@@ -137,6 +139,26 @@ export class Router<T> {
       }
     }
     return true;
+  }
+
+  /** Every route, as it was put. */
+  all(): Iterable<CompiledRoute<T>> {
+    return this.#routes.values();
+  }
+
+  /** The route of that name, as it was put. */
+  get(name: string): CompiledRoute<T> | undefined {
+    return this.#routes.get(name);
+  }
+
+  /** Adds the names of the routes that have the host and path pattern of an alternative in common with a route. */
+  collectSharing({ alternatives }: CompiledRoute<T>, into: Set<string>): void {
+    for (const { hosts, pattern } of alternatives) {
+      for (const host of hosts) {
+        for (const { name } of this.#hosts.open(host).at(pattern)) into.add(name);
+        this.#hosts.prune(host);
+      }
+    }
   }
 
   /** The route that takes the request, or undefined (HG_ROUTE_NOT_FOUND, or HG_METHOD_NOT_ALLOWED). Runs once per exchange. */

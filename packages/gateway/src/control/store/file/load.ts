@@ -43,7 +43,9 @@ export interface LoadOptions {
    * Further validation, with the middlewares at hand: `control/resolve.ts`. Given here and not called afterwards, text
    * from the environment is read as a number where a middleware expects one.
    */
-  readonly resolve?: (resources: Resources) => readonly Problem[];
+  readonly resolve?: (resources: Resources, gateway: GatewaySettings | undefined) => readonly Problem[];
+  /** Where the one document belongs if it is only a part of a whole one: `["routes", "users"]`. Without a cache. */
+  readonly at?: Path;
   /** For who loads again and again: the same one each time. Default: none. */
   readonly cache?: LoadCache;
 }
@@ -51,6 +53,8 @@ export interface LoadOptions {
 export interface LoadedFile {
   /** Absent if any problem is an error. */
   readonly value?: { readonly gateway: GatewaySettings; readonly resources: Resources };
+  /** What the files say, expanded and merged, as they write it: without defaults. For who hands it on. */
+  readonly document: unknown;
   /** In the order they stand in the files. */
   readonly problems: readonly LocatedProblem[];
   /** Every file that was read or should have been: documents and `${file:}`, absolute. For the watcher. */
@@ -91,6 +95,7 @@ export function loadFiles(paths: readonly string[], options: LoadOptions): Loade
   const usable = located.some((problem) => problem.severity === "error") ? undefined : value;
   return {
     ...(usable === undefined ? {} : { value: usable }),
+    document: sources.document,
     problems: located,
     files: [...sources.files],
     origin: (path) => sources.origin(path),
@@ -112,12 +117,14 @@ class Sources {
   readonly #readFile: (path: string) => string;
   readonly #cwd: string;
   readonly #cache: LoadCache | undefined;
+  readonly #at: Path;
   /** Each `${file:}` is read once a load, so that all who name it get the same. */
   readonly #secrets = new Map<string, () => string>();
 
   constructor(paths: readonly string[], options: LoadOptions) {
     this.#names = paths;
     this.#cache = options.cache;
+    this.#at = options.at ?? [];
     this.#cwd = resolvePath(options.cwd ?? ".");
     this.#readFile = options.readFile ?? ((path) => readFileSync(path, "utf8"));
     for (const path of paths) this.#load(path, options.env);
@@ -160,8 +167,14 @@ class Sources {
 
   #read(file: string, text: string, surroundings: Surroundings): { tree: DocumentTree; value: unknown } {
     if (this.#cache !== undefined) return this.#cache.read(file, text, surroundings);
-    const tree = new SourceTree(text, surroundings);
-    return { tree, value: tree.value };
+    const at = this.#at;
+    const tree = new SourceTree(text, surroundings, at);
+    if (at.length === 0 || tree.value === undefined) return { tree, value: tree.value };
+    const { problems, expanded } = tree;
+    const value = withValue({}, at, tree.value);
+    // The tree's own paths begin where the part does.
+    const locate: DocumentTree["locate"] = (path, which) => tree.locate(path.slice(at.length), which);
+    return { tree: { value, problems, expanded, locate, release: () => tree.release() }, value };
   }
 
   #readSecret(document: string, path: string): string {
@@ -244,13 +257,14 @@ class Sources {
     if (readable === undefined) return { problems };
     const plugins = Object.entries(readable.plugins).map(([name, plugin]) => [name, this.#place(name, plugin)]);
     const resources: Resources = { ...readable, plugins: Object.fromEntries(plugins) };
-    const found = [...problems, ...unexplained(resolve?.(resources) ?? [], problems)];
+    const found = [...problems, ...unexplained(resolve?.(resources, value?.gateway) ?? [], problems)];
     return value === undefined
       ? { problems: found }
       : { value: { gateway: value.gateway, resources }, problems: found };
   }
 
   #place(name: string, plugin: PluginResource): PluginResource {
+    if (plugin.path === undefined) return plugin;
     const owners = this.#owners.get("plugins");
     const file = owners === undefined ? undefined : ownerOfName(owners, name);
     const directory = file === undefined ? this.#cwd : dirname(resolvePath(this.#cwd, file));

@@ -1,0 +1,145 @@
+import { kinds } from "../../control/layout.ts";
+
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+const text = { type: "string" };
+const whole = { type: "integer" };
+const yes = { type: "boolean" };
+const time = { type: "string", format: "date-time" };
+const any = {};
+const kind = { enum: kinds };
+
+function list(items: JsonSchema): JsonSchema {
+  return { type: "array", items };
+}
+
+/** A map whose keys are all there, but for those that end in `?`. */
+function map(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  const entries = Object.entries(properties);
+  return {
+    type: "object",
+    properties: Object.fromEntries(entries.map(([name, schema]) => [name.replace(/\?$/, ""), schema])),
+    required: entries.flatMap(([name]) => (name.endsWith("?") ? [] : [name])),
+  };
+}
+
+function orNull(schema: JsonSchema): JsonSchema {
+  return { anyOf: [schema, { type: "null" }] };
+}
+
+const problem = map({
+  severity: { enum: ["error", "warning"] },
+  path: { ...text, description: "`routes.users.timeout`; empty for what concerns the whole." },
+  message: text,
+  "hint?": text,
+  "file?": text,
+  "line?": whole,
+  "column?": whole,
+  "key?": { ...text, description: "`/headgate/routes/users`" },
+  "revision?": whole,
+});
+
+const problems = list({ $ref: "#/components/schemas/Problem" });
+const action = { enum: ["create", "update", "delete"] };
+
+const waited = map({
+  complete: { ...yes, description: "Every live gateway runs it." },
+  nodes: list(map({ id: text, revision: whole, ok: yes, "reason?": text })),
+  "reason?": text,
+});
+
+const node = map({
+  id: text,
+  self: { ...yes, description: "The gateway that answers." },
+  version: text,
+  addresses: list(text),
+  admin: text,
+  revision: { ...whole, description: "That of what it runs." },
+  rejected: list(map({ kind: text, name: text, "key?": orNull(text), "revision?": orNull(whole), message: text })),
+  source: { enum: ["live", "cache"] },
+  startedAt: time,
+});
+
+const confirmation = map({ change: text, before: { ...time, description: "It takes itself back then." } });
+
+/** An item of a list with `details`. */
+export function itemSchema(value: JsonSchema): JsonSchema {
+  return map({
+    kind,
+    name: text,
+    source: { enum: ["store", "file"] },
+    key: orNull(text),
+    revision: orNull(whole),
+    value,
+    live: { ...yes, description: "Whether this version runs." },
+    problems,
+  });
+}
+
+/** What the endpoints answer. */
+export const results = {
+  Problem: problem,
+  Error: {
+    ...map({ type: text, title: text, status: whole, detail: text, "code?": text, "problems?": problems }),
+    description: "RFC 9457.",
+  },
+  ApplyResult: map({
+    dryRun: yes,
+    revision: whole,
+    change: { ...orNull(text), description: "Null where nothing differs, and for a dry run." },
+    transactions: whole,
+    diff: list(map({ kind, name: text, action, changes: list(map({ path: text, "before?": any, "after?": any })) })),
+    warnings: problems,
+    unreachable: list(map({ route: text, alternative: whole, by: text })),
+    "traffic?": { type: "object", description: "What recent traffic would notice; of dry runs." },
+    "confirm?": confirmation,
+    "waited?": waited,
+  }),
+  CheckResult: map({ valid: yes, problems }),
+  ChangeList: map({
+    changes: list(
+      map({
+        id: text,
+        revision: whole,
+        time,
+        author: text,
+        message: text,
+        action: { enum: ["apply", "put", "delete", "rollback", "unconfirmed"] },
+        writes: list(map({ kind, name: text, action, "before?": any, "after?": any })),
+        "truncated?": yes,
+        "partial?": yes,
+        "of?": text,
+      }),
+    ),
+  }),
+  ConfirmResult: map({ change: text }),
+  Explanation: { type: "object" },
+  Status: map({
+    version: text,
+    runtime: text,
+    pid: whole,
+    phase: { enum: ["starting", "serving", "draining"] },
+    startedAt: time,
+    uptimeSeconds: { type: "number" },
+    revision: whole,
+    liveSince: orNull(time),
+    source: map({ kind: { enum: ["file", "store"] }, "path?": text, "store?": text }),
+    configSource: { enum: ["live", "cache"] },
+    configAgeSeconds: { type: "number" },
+    "store?": map({
+      kind: { enum: ["etcd", "embedded"] },
+      url: text,
+      connected: yes,
+      reason: text,
+      revision: whole,
+      "listening?": text,
+    }),
+    node: { ...orNull(text), description: "This gateway's id on the store." },
+    nodes: list(node),
+    confirmations: list(confirmation),
+    problems,
+    listening: list(text),
+    admin: text,
+    workers: list(map({ id: whole, state: text, revision: whole, restarts: whole, connections: whole })),
+  }),
+} as const satisfies Readonly<Record<string, JsonSchema>>;

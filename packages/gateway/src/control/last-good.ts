@@ -1,0 +1,239 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Timers } from "../core/timers.ts";
+import { DamagedFileError, OwnedByAnotherError, RecordFile, type SavedState } from "./last-good/record-file.ts";
+import { setAside } from "./last-good/set-aside.ts";
+
+export interface LastGoodOptions {
+  /** `<dataDir>/last-good.db`; made, with its directory, where it is not there. */
+  readonly file: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  /** The file was damaged or deleted while in use: nothing is saved until `replaceAll`. */
+  readonly onDamaged?: () => void;
+}
+
+/** A step from the state saved before to the next one. */
+export interface LastGoodChange {
+  readonly revision: number;
+  readonly clusterId: string;
+  readonly set: Iterable<readonly [id: string, json: string]>;
+  readonly delete: Iterable<string>;
+}
+
+export interface LastGoodState {
+  readonly revision: number;
+  readonly clusterId: string;
+  readonly records: Iterable<readonly [id: string, json: string]>;
+}
+
+/**
+ * The last good state on disk, so that a gateway starts with it where the store does not answer. What is loaded is
+ * always a state that was saved as a whole. Disk trouble is told once and never keeps the gateway from serving.
+ */
+export interface LastGood {
+  /** What the file held when it was opened; undefined: nothing, or nothing whole. Given out once, to free the memory. */
+  load(): SavedState | undefined;
+  /**
+   * Writes at once, or within 100 ms of the last write, together with what else is saved until then; more than 1,000
+   * records a second later.
+   */
+  save(change: LastGoodChange): void;
+  /** The same for a whole state; what it does not name is forgotten. */
+  replaceAll(state: LastGoodState): void;
+  /** Writes now what waits. Does not throw: what cannot be written is tried again. */
+  flush(): void;
+  /** Writes what waits and closes the file. */
+  close(): void;
+}
+
+interface Pending {
+  revision: number;
+  clusterId: string;
+  all: boolean;
+  /** Merged by id: however long the disk is full, it holds no more than the configuration. */
+  readonly changes: Map<string, string | undefined>;
+}
+
+const coalesceMs = 100;
+const manyRecords = 1_000;
+const manyWaitMs = 1_000;
+/** After a write that failed; doubled up to the limit. */
+const retryFirstMs = 1_000;
+const retryMaxMs = 30_000;
+
+/** Opens the file and reads it. Does not throw: without a usable file the gateway starts without, and says so. */
+export function openLastGood(options: LastGoodOptions): LastGood {
+  return new FileLastGood(options);
+}
+
+class FileLastGood implements LastGood {
+  readonly #options: LastGoodOptions;
+  // A random name rather than the process id: two containers may have the same one.
+  readonly #token = randomBytes(8).toString("hex");
+  #file: RecordFile | undefined;
+  #loaded: SavedState | undefined;
+  #pending: Pending | undefined;
+  #cancelTimer: (() => void) | undefined;
+  /** What is in the file is not what the caller starts from: the first write must be a whole state. */
+  #foreign = false;
+  /** Only a whole state helps. */
+  #waitsForAll = false;
+  #writtenMs = -Infinity;
+  #failures = 0;
+  #closed = false;
+
+  constructor(options: LastGoodOptions) {
+    this.#options = options;
+    const { file, log } = options;
+    try {
+      this.#loaded = this.#open();
+    } catch (error) {
+      this.#foreign = true;
+      log.warn({ file, err: error }, `The last good configuration cannot be read from ${file}; starting without it.`);
+    }
+  }
+
+  load(): SavedState | undefined {
+    const loaded = this.#loaded;
+    this.#loaded = undefined;
+    return loaded;
+  }
+
+  save({ revision, clusterId, set, delete: deleted }: LastGoodChange): void {
+    if (this.#closed || this.#waitsForAll) return;
+    const pending = (this.#pending ??= { revision, clusterId, all: this.#foreign, changes: new Map() });
+    pending.revision = revision;
+    pending.clusterId = clusterId;
+    for (const id of deleted) pending.changes.set(id, undefined);
+    for (const [id, json] of set) pending.changes.set(id, json);
+    // At once where nothing was written lately: what is killed a moment later starts with it. Much of it can wait until
+    // it is served: 100,000 resources keep this thread busy for most of a second.
+    const waitMs = Math.max(0, this.#writtenMs + coalesceMs - this.#options.clock.now());
+    this.#arm(pending.changes.size > manyRecords ? manyWaitMs : waitMs);
+  }
+
+  replaceAll({ revision, clusterId, records }: LastGoodState): void {
+    if (this.#closed) return;
+    this.#waitsForAll = false;
+    this.#pending = { revision, clusterId, all: true, changes: new Map(records) };
+    this.#arm(coalesceMs);
+  }
+
+  flush(): void {
+    const { clock, log, file: path } = this.#options;
+    const pending = this.#pending;
+    if (pending === undefined || this.#closed) return;
+    this.#disarm();
+    try {
+      if (this.#file === undefined) this.#open();
+      this.#file?.write({ ...pending, wallMs: clock.wall() });
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#writtenMs = clock.now();
+    this.#pending = undefined;
+    this.#foreign = false;
+    if (this.#failures > 0) log.info({ file: path }, `The configuration is saved to ${path} again.`);
+    this.#failures = 0;
+  }
+
+  close(): void {
+    this.flush();
+    this.#disarm();
+    this.#closed = true;
+    this.#shut();
+  }
+
+  /** Opens the file and returns what it holds; a damaged one is set aside and a new one made. */
+  #open(): SavedState | undefined {
+    const { file: path, log } = this.#options;
+    for (let attempts = 1; ; attempts++) {
+      let file: RecordFile | undefined;
+      try {
+        file = new RecordFile(path, this.#token);
+        const state = file.read();
+        this.#file = file;
+        return state;
+      } catch (error) {
+        file?.close();
+        if (!(error instanceof DamagedFileError) || attempts > 1) throw error;
+        const aside = setAside(path);
+        log.warn({ file: path, aside, err: error }, `${path} is damaged; it was renamed to ${aside}.`);
+      } finally {
+        this.#claim();
+      }
+    }
+  }
+
+  /** From now on an older process with the same file writes no more; where that fails, the first write does it. */
+  #claim(): void {
+    try {
+      this.#file?.claim();
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "The file of the last good configuration cannot be written to yet.");
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { log, file: path } = this.#options;
+    if (error instanceof OwnedByAnotherError) {
+      log.warn({ file: path }, `${path} is written by a newer process now; this one saves no more.`);
+      this.#closed = true;
+      this.#pending = undefined;
+      this.#shut();
+      return;
+    }
+    if (error instanceof DamagedFileError) {
+      this.#recover(error);
+      return;
+    }
+    if (this.#failures === 0) {
+      log.warn(
+        { file: path, err: error },
+        `The configuration cannot be saved to ${path}; serving goes on, and saving is tried again.`,
+      );
+    }
+    this.#arm(Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(this.#failures, 5)));
+    this.#failures++;
+  }
+
+  #recover(error: DamagedFileError): void {
+    const { log, file: path, onDamaged } = this.#options;
+    log.warn({ file: path, err: error }, `${path} was damaged while in use; it is written anew.`);
+    this.#shut();
+    if (this.#pending?.all === true) {
+      this.#failures++;
+      this.#foreign = true;
+      this.#arm(retryFirstMs);
+      return;
+    }
+    this.#pending = undefined;
+    this.#waitsForAll = true;
+    onDamaged?.();
+  }
+
+  #shut(): void {
+    try {
+      this.#file?.close();
+    } catch {
+      // Nothing of it is needed any more.
+    }
+    this.#file = undefined;
+  }
+
+  #arm(delayMs: number): void {
+    this.#cancelTimer ??= this.#options.timers.after(delayMs, () => {
+      this.#cancelTimer = undefined;
+      this.flush();
+    });
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}
