@@ -8,11 +8,13 @@ export interface DocumentOptions {
   readonly chain?: boolean;
   /** One more route, `/revision`, that answers with this text; for changes while running. */
   readonly revision?: string;
+  /** Default 1. */
+  readonly workers?: number;
 }
 
 const jwtSecret = "a secret of the benchmark that guards nothing";
 
-/** Writes a Headgate document: one worker, access log off, metrics as always. */
+/** Writes a Headgate document: access log off, metrics as always. */
 export function headgateDocument(
   options: DocumentOptions,
 ): (at: { port: number; adminPort: number; dataDir: string }) => string {
@@ -21,7 +23,7 @@ export function headgateDocument(
       "gateway:",
       `  listen: [{ address: "127.0.0.1:${port}" }]`,
       `  admin: { address: "127.0.0.1:${adminPort}" }`,
-      "  workers: 1",
+      `  workers: ${options.workers ?? 1}`,
       `  dataDir: ${JSON.stringify(dataDir)}`,
       "  timeouts: { keepAlive: 10m }",
       '  accessLog: { format: "off" }',

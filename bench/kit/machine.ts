@@ -15,13 +15,17 @@ export interface Machine {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** Asks the machine and each program. */
-export async function machineFacts(): Promise<Machine> {
+/** A program, what makes it tell its version, and how that is read. */
+export type ProgramVersion = readonly [name: string, argument: string, version: RegExp];
+
+/** Asks the machine and each program; `more`: those that only some benchmarks use. */
+export async function machineFacts(more: readonly ProgramVersion[] = []): Promise<Machine> {
   const versions: Record<string, string> = { node: process.versions.node };
-  const programs: [name: string, argument: string, version: RegExp][] = [
+  const programs: ProgramVersion[] = [
     ["nginx", "-v", /nginx\/(\S+)/],
     ["haproxy", "-v", /version (\S+)/],
     ["wrk", "-v", /wrk \S*?([\d.]+\S*)/],
+    ...more,
   ];
   for (const [name, argument, version] of programs) {
     const found = version.exec(await outputOf(name, argument))?.[1];

@@ -26,6 +26,7 @@ export interface Measured {
 const warmUpSecondsMin = 3;
 /** With thousands of routes each of them has to be asked often enough to have its series and its place in old memory. */
 const warmUpSecondsManyRoutes = 12;
+const warmUpRequestsPerSecond = 5_000;
 
 /**
  * Loads every contender in turn, round after round, so that what else happens on the machine hits all alike. The order
@@ -36,7 +37,9 @@ export async function measureRounds(bench: Bench, contenders: readonly Contender
   const seconds = bench.secondsPerRound;
   const rounds = new Map(contenders.map((contender) => [contender, [] as Round[]]));
   for (const { running, load } of contenders) {
-    const least = (load.routes ?? 0) > 1000 ? warmUpSecondsManyRoutes : warmUpSecondsMin;
+    const { routes = 0 } = load;
+    const many = Math.max(warmUpSecondsManyRoutes, Math.ceil((routes * 2) / warmUpRequestsPerSecond));
+    const least = routes > 1000 ? many : warmUpSecondsMin;
     await runWrk(running.port, { ...load, seconds: bench.quick ? seconds : Math.max(seconds, least) });
   }
   for (let round = 0; round < bench.rounds; round++) {

@@ -49,6 +49,7 @@ async function commandOf(
 /** Headgate and where its own pages are. */
 export interface RunningHeadgate extends Running {
   readonly adminPort: number;
+  readonly dataDir: string;
   /** The document it runs on and watches. */
   readonly document: string;
 }
@@ -68,7 +69,7 @@ export async function startHeadgate(
   const command = [join(root, "packages/gateway/bin/headgate"), "start", "-c", path] as const;
   const ready = { port: adminPort, path: "/readyz" };
   const running = await launch({ name, command, port, ready, cwd: dirname(path), env });
-  return { ...running, adminPort, document: path };
+  return { ...running, adminPort, dataDir, document: path };
 }
 
 function nginxConfig(port: number, upstreamPort: number, dir: string): string {

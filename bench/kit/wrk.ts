@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -15,6 +16,8 @@ export interface Load {
   readonly bodyBytes?: number;
   /** Spreads the requests over this many paths, `/api/v1/service-<i>/items/42`, in place of `path`. Default 0. */
   readonly routes?: number;
+  /** Before each request on each connection; makes a load of a rate, more or less. Default 0. */
+  readonly pauseMs?: number;
 }
 
 /** What came of it. */
@@ -34,23 +37,43 @@ export interface LoadResult {
 
 /** Runs wrk with one thread against 127.0.0.1. Rejects if wrk is missing or prints no result. */
 export async function runWrk(port: number, load: Load): Promise<LoadResult> {
+  const { stdout } = await run("wrk", argumentsOf(port, load));
+  return parseWrk(stdout);
+}
+
+/** Longer than any benchmark; `stop` ends it. */
+const untilStoppedSeconds = 86_400;
+
+/** A load that runs until it is stopped, which resolves with what came of it. */
+export async function startWrk(port: number, load: Omit<Load, "seconds">): Promise<{ stop(): Promise<LoadResult> }> {
+  const child = execFile("wrk", argumentsOf(port, { ...load, seconds: untilStoppedSeconds }));
+  const lastResort = (): void => void child.kill("SIGKILL");
+  process.once("exit", lastResort);
+  let output = "";
+  child.stdout?.on("data", (chunk: string) => (output += chunk));
+  const gone = once(child, "close");
+  await once(child, "spawn");
+  return {
+    async stop() {
+      child.kill("SIGINT"); // it prints its result then
+      await gone;
+      process.off("exit", lastResort);
+      return parseWrk(output);
+    },
+  };
+}
+
+function argumentsOf(port: number, load: Load): string[] {
   const headers = Object.entries(load.headers ?? {}).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
   const bodyBytes = load.bodyBytes ?? 0;
-  const { stdout } = await run("wrk", [
-    "-t1",
-    `-c${load.connections}`,
-    `-d${load.seconds}s`,
-    "--timeout",
-    "10s",
-    "-s",
-    script,
-    ...headers,
+  return [
+    ...["-t1", `-c${load.connections}`, `-d${load.seconds}s`, "--timeout", "10s", "-s", script, ...headers],
     `http://127.0.0.1:${port}${load.path}`,
     bodyBytes > 0 ? "POST" : "GET",
     String(bodyBytes),
     String(load.routes ?? 0),
-  ]);
-  return parseWrk(stdout);
+    String(load.pauseMs ?? 0),
+  ];
 }
 
 /** Reads the line of JSON that load.lua ends with. */

@@ -1,11 +1,17 @@
--- Arguments: method, body bytes, number of routes (0: the URL as given). Ends with one line of JSON, because wrk's own
--- text rounds its times and leaves out what it finds to be zero.
+-- Arguments: method, body bytes, number of routes (0: the URL as given), milliseconds before each request on each
+-- connection. Ends with one line of JSON, because wrk's own text rounds its times and leaves out what it finds to be
+-- zero.
 
 function init(args)
-  local method, body_bytes, routes = args[1], tonumber(args[2]), tonumber(args[3])
+  local method, body_bytes, routes, pause = args[1], tonumber(args[2]), tonumber(args[3]), tonumber(args[4])
   wrk.method = method
   if body_bytes > 0 then
     wrk.body = string.rep("x", body_bytes)
+  end
+  if pause > 0 then
+    delay = function()
+      return pause
+    end
   end
   if routes > 0 then
     local requests, at = {}, 0

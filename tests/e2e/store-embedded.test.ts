@@ -17,7 +17,7 @@ const clientMissing = existsSync(clientPath) ? false : 'etcdctl is missing: inst
 
 async function ctl(port: number, ...args: string[]): Promise<string> {
   const env = { PATH: "/usr/bin:/bin", ETCDCTL_API: "3" };
-  return (await run(clientPath, [`--endpoints=127.0.0.1:${port}`, "--command-timeout=5s", ...args], { env })).stdout;
+  return (await run(clientPath, [`--endpoints=127.0.0.1:${port}`, "--command-timeout=2s", ...args], { env })).stdout;
 }
 
 function put(gateway: GatewayProcess, name: string, value: unknown): Promise<Response> {

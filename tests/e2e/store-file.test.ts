@@ -93,7 +93,7 @@ test("a file's route may use a service of the store, and a mistake in one keeps 
   assert.equal((await request(t, gateway.port, "/b")).text, "store");
 });
 
-test("a file with routes serves while its store is away, and the store's routes follow when it comes", async (t) => {
+test("a file with routes serves while its store is away, and what would be written there is refused", async (t) => {
   const dead = await startGateway(t, {
     document: document({ a: respondRoute("/a", "file") }),
     args: ["--store", "etcd://127.0.0.1:1/headgate/"],

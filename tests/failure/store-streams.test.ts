@@ -13,7 +13,9 @@ import { within } from "../kit/wait.ts";
 const largeValues = 8;
 const largeBody = "x".repeat(512 * 1024);
 
-test("a watch that is cut after any kind of message loses nothing and repeats nothing", { skip: etcdMissing ?? false }, async (t) => {
+const skip = etcdMissing;
+
+test("a watch that is cut after any kind of message loses nothing and repeats nothing", { skip }, async (t) => {
   const scope = newestFirst(t);
   const etcd = await startEtcd(scope);
   const data = new EtcdData(etcd.endpoint);

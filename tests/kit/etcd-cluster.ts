@@ -40,7 +40,8 @@ export async function startEtcdCluster(scope: Scope, size: number): Promise<Etcd
     await Promise.all(cluster.members.map((member) => member.kill()));
     rmSync(directory, { recursive: true, force: true });
   });
-  for (let n = 0; n < size; n++) cluster.members.push(new Member(`m${n}`, directory, await freePort(), await freePort()));
+  for (let n = 0; n < size; n++)
+    cluster.members.push(new Member(`m${n}`, directory, await freePort(), await freePort()));
   const peers = cluster.peers();
   for (const member of cluster.members) member.start("new", peers);
   await cluster.ready();
@@ -69,7 +70,11 @@ class Cluster implements EtcdCluster {
   async replace(old: EtcdMember): Promise<EtcdMember> {
     await old.kill();
     const listed = await this.ctl("member", "list");
-    const id = listed.split("\n").find((line) => line.includes(`, ${old.name}, `))?.split(",")[0] ?? "";
+    const id =
+      listed
+        .split("\n")
+        .find((line) => line.includes(`, ${old.name}, `))
+        ?.split(",")[0] ?? "";
     await this.ctl("member", "remove", id);
     this.members.splice(
       this.members.findIndex((member) => member === old),
@@ -88,7 +93,13 @@ class Cluster implements EtcdCluster {
       for (const { running, clientPort } of this.members) {
         if (!running) continue;
         const one = ["--command-timeout=2s", `--endpoints=127.0.0.1:${clientPort}`, "get", "x"];
-        if (!(await run("/usr/bin/etcdctl", one, { env }).then(() => true, () => false))) return false;
+        if (
+          !(await run("/usr/bin/etcdctl", one, { env }).then(
+            () => true,
+            () => false,
+          ))
+        )
+          return false;
       }
       return true;
     };

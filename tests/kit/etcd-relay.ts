@@ -124,7 +124,12 @@ const asIs = (bytes: Bytes): Bytes => bytes;
 /** The same methods with messages as they are on the wire. */
 function raw(service: object): Record<string, MethodDefinition<Bytes, Bytes>> {
   const methods = Object.entries(service) as [string, MethodDefinition<unknown, unknown>][]; // a loaded service
-  const coding = { requestSerialize: asIs, requestDeserialize: asIs, responseSerialize: asIs, responseDeserialize: asIs };
+  const coding = {
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  };
   return Object.fromEntries(methods.map(([name, method]) => [name, { ...method, ...coding }]));
 }
 
@@ -133,4 +138,3 @@ function handlers(service: object, relay: Relay): Record<string, ReturnType<Rela
   const unary = methods.filter(([, method]) => !method.requestStream && !method.responseStream);
   return Object.fromEntries(unary.map(([name, method]) => [name, relay.unary(method.path)]));
 }
-

@@ -18,8 +18,8 @@ export interface FaultProxy {
   refuse(refusing: boolean): void;
 }
 
-/** A TCP relay to `127.0.0.1:targetPort` that misbehaves when told. Stands between the gateway and an instance. */
-export async function faultProxy(scope: Scope, targetPort: number): Promise<FaultProxy> {
+/** A TCP relay to `127.0.0.1:targetPort` that misbehaves when told. Stands between the gateway and an instance. `port`: where it listens; default: a free one. */
+export async function faultProxy(scope: Scope, targetPort: number, port = 0): Promise<FaultProxy> {
   const pairs = new Set<readonly [net.Socket, net.Socket]>();
   let stalled = false;
   let refusing = false;
@@ -45,7 +45,7 @@ export async function faultProxy(scope: Scope, targetPort: number): Promise<Faul
       far.destroy();
     }
   };
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   scope.after(() => {
     cut();

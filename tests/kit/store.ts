@@ -76,7 +76,11 @@ export function untilStatus(
       last = await storeStatus(gateway);
       return wanted(last) ? last : undefined;
     },
-    { what: () => `${typeof what === "string" ? what : what()}; status: ${JSON.stringify(last)}; log: ${gateway.logs.stderr.slice(-3_000)}`, deadlineMs },
+    {
+      what: () =>
+        `${typeof what === "string" ? what : what()}; status: ${JSON.stringify(last)}; log: ${gateway.logs.stderr.slice(-3_000)}`,
+      deadlineMs,
+    },
   );
 }
 
@@ -179,6 +183,9 @@ export const steadyQuestions: readonly Question[] = [
     judge: (status, body, headers) =>
       status === 200 && headers["x-mark"] === "yes" ? undefined : `${status} ${body.slice(0, 200)}`,
   },
-  { target: "/echo/bytes/10", judge: (status, body) => (status === 200 && body.length === 10 ? undefined : `${status}`) },
+  {
+    target: "/echo/bytes/10",
+    judge: (status, body) => (status === 200 && body.length === 10 ? undefined : `${status}`),
+  },
   says("/filler/7", "filler 7"),
 ];

@@ -380,3 +380,18 @@ test("no value, however odd, makes validation throw", () => {
     { numRuns: 500 },
   );
 });
+
+test("of very many problems of one resource the first hundred are told, and that there are more", () => {
+  for (const written of [
+    { match: { methods: new Array(5_000).fill(1) }, respond: { status: 200 } },
+    { ...Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`k${index}`, 1])), respond: { status: 200 } },
+  ]) {
+    const { problems } = validateDocument({ routes: { r: { match: {}, ...written } } });
+    assert.equal(problems.length, 101);
+    assert.deepEqual(problems[100], {
+      path: ["routes", "r"],
+      message: "has more than 100 problems",
+      severity: "error",
+    });
+  }
+});

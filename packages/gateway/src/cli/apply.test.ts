@@ -101,7 +101,7 @@ test("plugins are sent as source, with what they import; the gateway's own setti
   };
   const [{ gateway, plugins }] = documents;
   assert.deepEqual(gateway, {});
-  assert.equal(plugins["one"]?.source, "export default `$${A}`;\nconst A = 1;\n");
+  assert.equal(plugins["one"]?.source, "export default `${A}`;\nconst A = 1;\n");
   assert.match(plugins["two"]?.source ?? "", /n = 7;/);
   assert.deepEqual(plugins["three"], { source: "export default 3;" });
 });

@@ -99,7 +99,7 @@ export async function runExplain(given: ExplainArguments, io: ExplainIo): Promis
   }
   const answer = given.file === undefined ? await ask(input, given, io) : explainFile(input, given.file, io);
   if (typeof answer === "number") return answer;
-  io.stdout(given.json ? `${JSON.stringify(answer, undefined, 2)}\n` : formatExplanation(answer));
+  io.stdout(given.json ? `${JSON.stringify(answer, undefined, 2)}\n` : formatExplanation(printable(answer)));
   return answer.outcome === "route" ? 0 : 1;
 }
 
@@ -134,7 +134,7 @@ function explainFile(input: ExplainInput, file: string, io: ExplainIo): Explanat
 async function ask(input: ExplainInput, given: ExplainArguments, io: ExplainIo): Promise<Explanation | number> {
   try {
     const { value } = await openAdmin(given, io).json({ method: "POST", path: "/v1/explain", body: input });
-    return printable(value as Explanation); // what the admin API answers
+    return value as Explanation; // what the admin API answers
   } catch (error) {
     if (error instanceof UsageError) return usage(io, error.message);
     if (!(error instanceof CommandError)) throw error;

@@ -37,8 +37,8 @@ test("put sends the resource alone, with its conditions, and prints what differs
 for (const [kind, name, file, content, sent] of [
   ["settings", "global", "a.yaml", "- request-id\n- cors\n", ["request-id", "cors"]],
   ["consumer", "ann", "a.json", '{"keys":["${KEY}"]}', { keys: ["$${SECRET}-0123456789"] }],
-  ["plugins", "p", "p.ts", "export default `${A}`;\n", { source: "export default `$${A}`;\n" }],
-  ["plugins", "p", "p.yaml", "source: export default 1;\n", { source: "export default 1;" }],
+  ["plugins", "p", "p.ts", "export default `${A}`;\n", { source: "export default `${A}`;\n" }],
+  ["plugins", "p", "p.yaml", "source: export default `${A} $${A}`;\n", { source: "export default `${A} $${A}`;" }],
   ["plugins", "p", "-", "export default 2;\n", { source: "export default 2;\n" }],
   ["plugins", "p", "-", '{"source": "export default 3;"}', { source: "export default 3;" }],
   ["routes", "a", "-", '{"match":{"path":"/a"},"to":"s"}', value],

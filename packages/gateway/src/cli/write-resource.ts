@@ -16,7 +16,7 @@ import { send } from "./apply.ts";
 import { checkName } from "./get.ts";
 import { kindOf, resourcePath } from "./kinds.ts";
 import { UsageError } from "./settings.ts";
-import { pluginValue, readDocuments, readPlugin, stdinName, type WrittenDocuments } from "./written-documents.ts";
+import { readDocuments, readPlugin, stdinName, type WrittenDocuments } from "./written-documents.ts";
 
 interface WriteFlags extends CommonFlags, ChangeFlags {
   readonly ifMatch?: string;
@@ -112,7 +112,7 @@ async function readResource(kind: Kind, name: string, file: string, io: CommandS
     if (file === stdinName) {
       const text = await io.readStdin();
       // Code is no map with a source; what `get` printed is one.
-      if (!/^\s*(?:source\s*:|\{\s*"source"\s*:)/.test(text)) return { value: pluginValue(text), read: nothingRead };
+      if (!/^\s*(?:source\s*:|\{\s*"source"\s*:)/.test(text)) return { value: { source: text }, read: nothingRead };
       return readPart(kind, name, file, { ...io, readStdin: () => Promise.resolve(text) });
     }
   }

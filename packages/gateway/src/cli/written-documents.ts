@@ -34,7 +34,8 @@ export interface WrittenDocuments {
 /**
  * Reads documents for a store: what `${...}` stands for is put in, plugins become their source, and what is wrong in
  * them by themselves is told with file, line and column. Whether what they refer to exists only the gateway knows.
- * Rejects with a CommandError. `at`: where the one document belongs if it is only a part.
+ * Rejects with a CommandError. `at`: where the one document belongs if it is only a part; a plugin's is nothing but
+ * itself, since code is full of `${name}`.
  */
 export async function readDocuments(
   files: readonly string[],
@@ -44,11 +45,12 @@ export async function readDocuments(
   const { env, cwd, readStdin } = surroundings;
   const stdin = files.includes(stdinName) ? await readStdin() : "";
   const stdinPath = resolvePath(cwd, stdinName);
+  const read = (path: string): string => (path === stdinPath ? stdin : readFileSync(path, "utf8"));
   const loaded = loadFiles(files, {
     env,
     cwd,
     at,
-    readFile: (path) => (path === stdinPath ? stdin : readFileSync(path, "utf8")),
+    readFile: at[0] === "plugins" ? (path) => escaped(read(path)) : read,
     resolve: (resources) => resolve(resources, middlewares, namesOf(resources.plugins), mayBeStored(resources)),
   });
   const problems = [...loaded.problems, ...loaded.locate(hiddenSecrets(loaded.document))].map(shown);
@@ -56,7 +58,7 @@ export async function readDocuments(
   const plugins = await sourcesOf(loaded.value.resources, cwd, problems);
   if (problems.some(({ severity }) => severity === "error")) throw notValid(problems);
   return {
-    sections: escapeReferences(sectionsOf(loaded.document, plugins)) as object, // the same with other texts
+    sections: sectionsOf(loaded.document, plugins),
     warnings: problems,
     locate: (problem) => located(problem, loaded),
   };
@@ -72,6 +74,11 @@ function hiddenSecrets(value: unknown, path: Path = []): Problem[] {
   if (typeof value !== "object" || value === null) return [];
   if (Array.isArray(value)) return value.flatMap((item, index) => hiddenSecrets(item, [...path, index]));
   return Object.entries(value).flatMap(([key, inner]) => hiddenSecrets(inner, [...path, key]));
+}
+
+/** A value whose texts no reader takes for references. */
+function escaped<T>(value: T): T {
+  return escapeReferences(value) as T; // the same with other texts
 }
 
 function namesOf(record: object): ReadonlySet<string> {
@@ -134,22 +141,19 @@ export async function readPlugin(
   const problems: AnsweredProblem[] = [];
   const source = await sourceOf(resolvePath(cwd, file), cwd, problems, "");
   if (source === undefined) throw notValid(problems);
-  return { value: pluginValue(source), warnings: problems };
+  return { value: { source }, warnings: problems };
 }
 
-/** A plugin's source as the value that a store takes. */
-export function pluginValue(source: string): object {
-  return escapeReferences({ source }) as object; // the same with another text
-}
-
-/** Without the settings that are each gateway's own, and with the plugins' sources. */
+/** Without the settings that are each gateway's own, and with the plugins' sources, which are not looked into. */
 function sectionsOf(document: unknown, sources: ReadonlyMap<string, string>): object {
-  const sections: Record<string, unknown> = { ...Object(document) };
+  const { plugins: named, ...rest } = Object(document) as Record<string, unknown>; // a map of sections, it is valid
+  const sections = escaped(rest);
+  if (named !== undefined) sections["plugins"] = named;
   // They may hold passwords. An empty section makes the gateway say that it does not take them.
   if (sections["gateway"] !== undefined) sections["gateway"] = {};
   if (sources.size === 0) return sections;
   const plugins = Object.fromEntries([...sources].map(([name, source]) => [name, { source }]));
-  return { ...sections, plugins: { ...Object(sections["plugins"]), ...plugins } };
+  return { ...sections, plugins: { ...Object(named), ...plugins } };
 }
 
 function notValid(problems: readonly AnsweredProblem[]): CommandError {

@@ -20,8 +20,9 @@ import { judgeOf, type JudgeParts } from "./judge.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
 import type { PluginBuilder } from "./plugins.ts";
 import { pluginResourceProblem } from "./plugin-problem.ts";
+import { pluginUses } from "./plugin-uses.ts";
 import { Publisher } from "./publish.ts";
-import type { DocumentReader } from "./read-document.ts";
+import { mayBeStored, type DocumentReader } from "./read-document.ts";
 import { trafficReport } from "./replay.ts";
 import type { ReadDocument } from "./replicate-file.ts";
 import type { Report, ReportedProblem } from "./report.ts";
@@ -54,6 +55,9 @@ export interface ConfigurationOptions {
   readonly recent: () => Promise<RecentRequests[]>;
   readonly facts: StoreLayerOptions["facts"];
 }
+
+/** Uses of a plugin whose settings its new version is tried with; what builds with so many builds with the others. */
+const settingsTriedMax = 100;
 
 /** What a gateway serves: a file, a store, or a file above a store; and what is known about it. */
 export class Configuration {
@@ -115,7 +119,7 @@ export class Configuration {
       servesWithout: hasFile && Object.keys(first.value.resources.routes).length > 0,
     });
     reader.elsewhere = (kind, name) =>
-      this.#store?.synced !== true || this.#catalog.entry(kind, name)?.store !== undefined;
+      this.#store?.synced === true ? this.#catalog.entry(kind, name)?.store !== undefined : mayBeStored(kind);
   }
 
   /** Resolves when requests can be served. Rejects where the workers refuse the document. Needs workers. */
@@ -215,7 +219,11 @@ export class Configuration {
 
   async #buildPlugin(name: string, version: Version): Promise<Version> {
     const written = version.value as PluginResource; // asked for plugins only
-    const { resource, problems } = await this.#options.plugins.build(name, written);
+    // A step that never finishes building would stop every worker until it is replaced: what runs now is tried first.
+    const uses = pluginUses(this.live, new Set([name])).get(name) ?? [];
+    const settings = uses.slice(0, settingsTriedMax).map((use) => use.settings);
+    // Whether they are refused is for the workers to say: they may be changed together with the code.
+    const { resource, problems } = await this.#options.plugins.build(name, written, settings);
     const found = [...version.problems, ...problems.map((problem) => pluginResourceProblem(name, problem))];
     const { source, revision, kv } = version;
     const built = { source, revision, problems: found, ...(kv === undefined ? {} : { kv }) };

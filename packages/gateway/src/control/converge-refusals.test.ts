@@ -88,6 +88,16 @@ test("where nobody is named and there is no plugin, all that changed is refused"
   assert.equal(converger.revision, 2);
 });
 
+test("a worker that ends while it builds a change, for a reason of its own, costs the change nothing", async () => {
+  const { catalog, converger, member, store } = await converging();
+  let failures = 0;
+  member.refuses = () =>
+    ++failures === 1 ? { message: "every worker ended while it built this", failures: [] } : undefined;
+  store(1, { "routes/a": answer("a") });
+  await converger.settled();
+  assert.deepEqual([running(catalog), errors(catalog), member.revision], [["routes/a"], {}, 1]);
+});
+
 test("workers that always name somebody else do not hold it up: all that changed is refused", async () => {
   const { catalog, converger, member, store } = await converging();
   member.refuses = () => refusalOf("routes/nobody");

@@ -161,7 +161,7 @@ export class Converger {
       } else {
         const result = await publisher.publish(change, () => catalog.commit(plan));
         if (result.outcome === "refused") {
-          const refusals = before === undefined ? refusalsOf(result, plan, round >= roundsMax) : [];
+          const refusals = before === undefined ? refusalsOf(result, plan, round) : [];
           catalog.refuse(plan, refusals);
           if (before === undefined) {
             if (refusals.length > 0 || round < roundsMax) continue;
@@ -263,13 +263,15 @@ function valuesOf(kind: CatalogKind, resources: Resources): Map<string, NonNulla
 
 /**
  * Who is to blame. What the workers name; where they name nobody (a step that never finishes building takes its worker
- * down) the plugins among the changes, for only code can do that; where there are none, all that changed.
+ * down) the plugins among the changes, for only code can do that. Where there are none it was a worker that ended for
+ * another reason, and the change is tried again as it is before all of it is refused.
  */
 function refusalsOf(
   { message, failures }: { readonly message: string; readonly failures: readonly BuildFailure[] },
   plan: Plan,
-  all: boolean,
+  round: number,
 ): Refusal[] {
+  const all = round >= roundsMax;
   const named = failures.filter(({ name, kind }) => name !== "" || kind === "global");
   if (named.length > 0 && !all) {
     return named.map(({ kind, name, message: reason }) =>
@@ -278,5 +280,6 @@ function refusalsOf(
   }
   const changed = [...plan.next].flatMap(([entry, version]) => (version === undefined ? [] : [entry]));
   const plugins = changed.filter(({ kind }) => kind === "plugins");
+  if (plugins.length === 0 && round === 1) return [];
   return (plugins.length > 0 && !all ? plugins : changed).map(({ kind, name }) => ({ kind, name, reason: message }));
 }

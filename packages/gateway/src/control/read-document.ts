@@ -21,6 +21,14 @@ export interface DocumentReaderOptions {
   readonly plugins?: PluginBuilder;
 }
 
+/**
+ * Until a store is known it may have any service and any plugin. A step that is a named configuration there passes as a
+ * plugin: taken for a named configuration it could not have settings.
+ */
+export function mayBeStored(kind: Parameters<Names["has"]>[0]): boolean {
+  return kind !== "middlewares";
+}
+
 /** Reads the document with all that belongs to it: files it names, references, settings of middlewares, plugins. */
 export class DocumentReader {
   readonly #options: DocumentReaderOptions;
@@ -28,8 +36,8 @@ export class DocumentReader {
   /** Most of a document is the same the next time. */
   readonly #cache = new LoadCache();
   #loaded: LoadedFile | undefined;
-  /** Whether a store has what the document names and does not hold. Until the store is known it may have anything. */
-  elsewhere: Names["has"] = () => true;
+  /** Whether a store has what the document names and does not hold. */
+  elsewhere: Names["has"] = mayBeStored;
 
   constructor(options: DocumentReaderOptions) {
     this.#options = options;

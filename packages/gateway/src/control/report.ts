@@ -168,7 +168,8 @@ export class Report {
 }
 
 /** A name that is no plain word is written in brackets: see formatPath of the schema. */
-const resourcePath = /^(routes|services|middlewares|consumers|certificates|plugins)(?:\.([^.[]+)|\[("(?:[^"\\]|\\.)*")\])/;
+const resourcePath =
+  /^(routes|services|middlewares|consumers|certificates|plugins)(?:\.([^.[]+)|\[("(?:[^"\\]|\\.)*")\])/;
 
 /** Which resource has a problem; what is in none concerns the `document`, or is an `unknown` key of the store. */
 function resourceOf({ path, key }: ReportedProblem): { kind: string; name: string } {

@@ -4,6 +4,7 @@ import { bytes, formatPath, validateDocument } from "@headgate/schema";
 import { z } from "zod";
 import { defineMiddleware } from "../proxy/middleware.ts";
 import type { MiddlewareDefinition } from "../proxy/middleware.ts";
+import { mayBeStored } from "./read-document.ts";
 import { resolve, Resolver } from "./resolve.ts";
 
 const pass = () => () => undefined;
@@ -153,4 +154,14 @@ test("what misspelt names cost does not grow with how many there are", () => {
     assert.equal(found.length, 2);
     if (index < 500) assert.equal(found[1]?.hint, 'did you mean "service-12"?');
   }
+});
+
+test("beside a store, a document may name what it does not hold, and its own named configurations are no plugins", () => {
+  const { value } = validateDocument({
+    middlewares: { "signed-in": { "body-limit": "1KiB" } },
+    routes: { a: { use: ["signed-in", "stored", { greet: { language: "fr" } }], to: "stored" } },
+  });
+  assert.ok(value !== undefined);
+  assert.deepEqual(resolve(value.resources, table, new Set(), mayBeStored), []);
+  assert.equal(resolve(value.resources, table, new Set()).length, 3);
 });

@@ -36,7 +36,9 @@ export function resolve(
   const names: Names = {
     // hasOwn: "constructor" is a valid name and no service unless the document says so.
     has: (kind, name) =>
-      (kind === "plugins" ? plugins.has(name) : Object.hasOwn(resources[kind], name)) || elsewhere(kind, name),
+      (kind === "plugins" ? plugins.has(name) : Object.hasOwn(resources[kind], name)) ||
+      // What the document defines itself is no plugin of the store; where both say it, the catalog finds out.
+      (elsewhere(kind, name) && !(kind === "plugins" && Object.hasOwn(resources.middlewares, name))),
     all: (kind) => (kind === "plugins" ? plugins : Object.keys(resources[kind])),
   };
   const resolver = new Resolver(names, table);
@@ -185,6 +187,8 @@ type NamedKind = Parameters<Names["all"]>[0];
 
 /** Comparisons with misspelt names in one change: each takes up to 45 µs, and they hold up the control thread. */
 const comparedMax = 4_000;
+/** Of them, with one name. */
+const comparedWithOneMax = 2_000;
 
 /**
  * What is said of names that are not there, while one change is resolved. A service that goes is missed by each of the
@@ -198,7 +202,7 @@ function hintFor(names: Names, name: string, sections: readonly NamedKind[], bui
   const asked = `${sections.join()}/${name}`;
   let hint = hints.told.get(asked);
   if (hint !== undefined) return hint;
-  const compared = hints.comparisonsLeft === 0 ? [] : upTo(hints.comparisonsLeft, builtIn, names, sections);
+  const compared = firstNames(Math.min(comparedWithOneMax, hints.comparisonsLeft), builtIn, names, sections);
   hints.comparisonsLeft -= compared.length;
   const meant = didYouMean(name, compared);
   hint = meant === undefined ? `define it under ${sections.join(" or ")}` : `did you mean ${quote(meant)}?`;
@@ -206,8 +210,9 @@ function hintFor(names: Names, name: string, sections: readonly NamedKind[], bui
   return hint;
 }
 
-function upTo(most: number, builtIn: Iterable<string>, names: Names, sections: readonly NamedKind[]): string[] {
+function firstNames(most: number, builtIn: Iterable<string>, names: Names, sections: readonly NamedKind[]): string[] {
   const found: string[] = [];
+  if (most === 0) return found;
   for (const some of [builtIn, ...sections.map((kind) => names.all(kind))]) {
     for (const name of some) {
       if (found.length >= most) return found;

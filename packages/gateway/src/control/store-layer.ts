@@ -18,6 +18,7 @@ import { nodeId } from "./node-id.ts";
 import { NodeReport, type Node } from "./node-report.ts";
 import { Nodes } from "./nodes.ts";
 import { Replicator, type ReplicaChange, type ReplicaState } from "./replicate.ts";
+import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
 import { Strays } from "./strays.ts";
 import { recordOf, kvOfRecord } from "./last-good-record.ts";
@@ -81,6 +82,7 @@ export class StoreLayer {
   readonly #strays: Strays;
   readonly #undone = new Map<string, readonly ResourceWrite[]>();
   readonly #hasCache: boolean;
+  #troubles = -1;
   /** What was read from the disk, until it is live: 100,000 routes are not written back as they were. */
   #onDisk: ReadonlySet<KeyValue>;
   #goOn: () => void = () => undefined;
@@ -221,9 +223,7 @@ export class StoreLayer {
 
   /** A change is live. */
   converged({ entries }: Converged): void {
-    const { catalog, report, events } = this.#options;
-    const problems = [...this.#strays.problems(), ...reportEntries(this.prefix, catalog.troubled())];
-    if (report.judge("store", problems)) events.publish({ type: "rejected", problems: report.problems });
+    this.#judge();
     const set: [string, string][] = [];
     const gone: string[] = [];
     for (const { kind, name, live } of entries) {
@@ -235,6 +235,15 @@ export class StoreLayer {
     this.#remember(set, gone);
     this.tellOthers();
     this.#showSource();
+  }
+
+  #judge(): void {
+    const { catalog, report, events } = this.#options;
+    const troubles = catalog.troubles + this.#strays.changes;
+    if (troubles === this.#troubles) return;
+    this.#troubles = troubles;
+    const problems = [...this.#strays.problems(), ...reportEntries(this.prefix, catalog.troubled())];
+    if (report.judge("store", problems)) events.publish({ type: "rejected", problems: report.problems });
   }
 
   #remember(set: readonly [string, string][], gone: readonly string[]): void {
@@ -260,17 +269,11 @@ export class StoreLayer {
   /** Brings what the other gateways know of this one up to date. */
   tellOthers(): void {
     const { report, facts, version, converger } = this.#options;
-    const rejected = report.problems.flatMap(({ severity, path, key, revision, message }) => {
-      if (severity !== "error" || key === undefined) return [];
-      const parsed = parseKey(this.prefix, key);
-      const { kind, name } = parsed.area === "resource" ? parsed : { kind: "unknown", name: path };
-      return [{ kind, name, key, revision: revision ?? null, message: message.slice(0, messageCharsMax) }];
-    });
     this.#report.update({
       ...facts(),
       version,
       revision: converger.revision,
-      rejected: rejected.slice(0, rejectedMax),
+      rejected: rejectedOf(this.prefix, report.problems),
       source: report.source,
     });
   }
@@ -391,8 +394,3 @@ interface Split {
   readonly strays: boolean;
   readonly others: { readonly set: KeyValue[]; readonly deleted: Key[] };
 }
-
-/** Others need to know that something is rejected, and what for example. */
-const rejectedMax = 100;
-/** What a plugin throws can be of any length, and a key that etcd refuses for its size would hide this gateway. */
-const messageCharsMax = 500;

@@ -12,12 +12,15 @@ const shownMax = 200;
 export class Strays {
   readonly #prefix: Key;
   readonly #problems = new Map<Key, ReportedProblem>();
+  /** Grows whenever `problems` may tell something else. */
+  changes = 0;
 
   constructor(prefix: Key) {
     this.#prefix = prefix;
   }
 
   set({ key, modRevision }: KeyValue, parsed: ParsedKey): void {
+    this.changes++;
     this.#problems.set(key, {
       severity: "error",
       path: parsed.area === "resource" ? `${parsed.kind}.${parsed.name}` : printable(key.slice(this.#prefix.length)),
@@ -33,7 +36,9 @@ export class Strays {
 
   /** Whether it was one. */
   delete(key: Key): boolean {
-    return this.#problems.delete(key);
+    const found = this.#problems.delete(key);
+    if (found) this.changes++;
+    return found;
   }
 
   problems(): ReportedProblem[] {

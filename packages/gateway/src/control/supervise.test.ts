@@ -32,6 +32,16 @@ class ManualTimers implements Timers {
     return () => void (this.#due = this.#due.filter((other) => other !== entry));
   }
 
+  /** The process stood still. */
+  skip(ms: number): void {
+    this.#now += ms;
+    for (const entry of this.#due.filter(({ at }) => at <= this.#now)) {
+      entry.at = this.#now + entry.every;
+      if (entry.every === 0) this.#due = this.#due.filter((other) => other !== entry);
+      entry.action();
+    }
+  }
+
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -217,6 +227,29 @@ test("a worker that dies again and again is started with growing pauses, and one
   workers.at(-1)?.die("crash");
   await settled();
   assert.equal(workers.at(-1)?.alive, true);
+});
+
+test("a worker that does not answer for thirty checks is given up, not one whose process stood still", async () => {
+  for (const [standsStill, answered] of [
+    [true, true],
+    [false, false],
+  ]) {
+    const { supervisor, workers, serve, timers, heartbeats } = fleet(1);
+    await serve();
+    const worker = workers[0] ?? assert.fail();
+    worker.post = () => undefined;
+    const recent = supervisor.recent();
+    // However long it stood still, a timer that repeats runs once.
+    if (standsStill === true) timers.skip(60_000);
+    else {
+      for (let check = 0; check < 31; check++) {
+        Atomics.add(heartbeats, 1, 1);
+        await timers.advance(1_000);
+      }
+    }
+    worker.say({ type: "recent", id: 1, recent: remembered });
+    assert.equal((await recent).length === 1, answered);
+  }
 });
 
 test("a worker whose loop stands still is ended and replaced; one that turns is left alone", async () => {

@@ -189,3 +189,19 @@ test("a plugin becomes a named configuration of the same name in one revision, a
   assert.deepEqual(errors(catalog), {});
   assert.deepEqual(catalog.live.middlewares["m"]?.entry.settings, { depth: 2 });
 });
+
+test("a change to what is well says that no problem changed; what is wrong, corrected or deleted says so", () => {
+  const catalog = catalogOf({ "routes/a": answer("a"), "routes/b": "no JSON" });
+  const grows = (written: Parameters<typeof change>[1]): boolean => {
+    const before = catalog.troubles;
+    change(catalog, written);
+    return catalog.troubles > before;
+  };
+  assert.equal(grows({ "routes/a": answer("another") }), false);
+  assert.equal(grows({ "routes/c": answer("c") }), false);
+  assert.equal(grows({ "routes/b": "no JSON either" }), true);
+  assert.equal(grows({ "routes/a": route("nobody") }), true);
+  assert.equal(grows({ "routes/a": answer("a") }), true);
+  assert.equal(grows({ "routes/b": undefined }), true);
+  assert.equal(grows({ "routes/c": undefined }), false);
+});

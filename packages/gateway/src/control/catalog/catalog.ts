@@ -31,9 +31,10 @@ export class Catalog {
   readonly #entries = new Map<string, Entry>();
   readonly #referrers = new Map<string, Set<Entry>>();
   readonly #claims = new ClaimIndex();
-  readonly #byKind = new Map<CatalogKind, Map<string, Entry>>(kindsInOrder.map((kind) => [kind, new Map()]));
+  readonly #byKind = new Map<CatalogKind, Set<Entry>>(kindsInOrder.map((kind) => [kind, new Set()]));
   /** Entries with problems: those that are shown. */
   readonly #troubled = new Set<Entry>();
+  #troubles = 0;
   readonly #touched = new Set<Entry>();
   readonly #table: MiddlewareTable;
   readonly #state: PlanState;
@@ -46,7 +47,7 @@ export class Catalog {
       entries: this.#entries,
       referrers: this.#referrers,
       claims: this.#claims,
-      names: (kind) => this.#byKind.get(kind)?.keys() ?? [],
+      names: (kind) => namesOf(this.entries(kind)),
     };
     this.#live = {
       routes: emptyRecord(),
@@ -69,16 +70,21 @@ export class Catalog {
   }
 
   entry(kind: CatalogKind, name: string): Entry | undefined {
-    return this.#byKind.get(kind)?.get(name);
+    return this.#entries.get(idOf(kind, name));
   }
 
   entries(kind: CatalogKind): Iterable<Entry> {
-    return this.#byKind.get(kind)?.values() ?? [];
+    return this.#byKind.get(kind) ?? [];
   }
 
   /** Entries that have problems, warnings too. */
   troubled(): Iterable<Entry> {
     return this.#troubled;
+  }
+
+  /** Grows whenever `troubled` may tell something else: ten thousand problems are not compared with every change. */
+  get troubles(): number {
+    return this.#troubles;
   }
 
   /** What a store or a file says of a resource now; `undefined`: nothing. Takes effect with the next plan. */
@@ -88,7 +94,7 @@ export class Catalog {
       if (version === undefined) return;
       entry = newEntry(kind, name);
       this.#entries.set(entry.id, entry);
-      this.#byKind.get(kind)?.set(name, entry);
+      this.#byKind.get(kind)?.add(entry);
     }
     entry[source] = version;
     this.#refer(entry);
@@ -137,6 +143,7 @@ export class Catalog {
   /** Takes over what a plan found wrong, without what it would change: nothing did, or the workers refused it. */
   settle(plan: Plan): void {
     for (const [entry, problems] of plan.problems) {
+      if (problems.length > 0 || entry.problems.length > 0) this.#troubles++;
       entry.problems = problems;
       entry.withdrawn = entry.live !== undefined && wantedOf(entry) === undefined;
       if (problems.length === 0) this.#troubled.delete(entry);
@@ -208,8 +215,8 @@ export class Catalog {
   #forget(entry: Entry): void {
     if (entry.live !== undefined || wantedOf(entry) !== undefined || entry.store !== undefined) return;
     this.#entries.delete(entry.id);
-    this.#byKind.get(entry.kind)?.delete(entry.name);
-    this.#troubled.delete(entry);
+    this.#byKind.get(entry.kind)?.delete(entry);
+    if (this.#troubled.delete(entry)) this.#troubles++;
   }
 }
 
@@ -221,6 +228,10 @@ export interface Trial {
 }
 
 const nothing: readonly string[] = [];
+
+function* namesOf(entries: Iterable<Entry>): Iterable<string> {
+  for (const { name } of entries) yield name;
+}
 
 function newEntry(kind: CatalogKind, name: string): Entry {
   return {

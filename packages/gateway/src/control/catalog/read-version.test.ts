@@ -96,12 +96,18 @@ for (const [what, kind, value] of [
   ["steps", "settings", new Array(300_000).fill({})],
 ] as const) {
   test(`a megabyte of ${what} is one problem`, () => {
-    assert.match(messages(kind, "x", value).join("\n"), /^[^\n]* the value holds \d+ values: a resource has at most 50000/);
+    assert.match(
+      messages(kind, "x", value).join("\n"),
+      /^[^\n]* the value holds \d+ values: a resource has at most 50000/,
+    );
   });
 }
 
 test("a reference is told without its default, which may be the secret", () => {
   const [message = ""] = messages("consumers", "c", { keys: ["${KEY:-hush}"] });
   assert.match(message, /\$\{KEY\} is not expanded/);
-  assert.doesNotMatch(JSON.stringify(readVersion("consumers", "c", kvOf("consumers", "c", { keys: ["${KEY:-hush}"] })).problems), /hush/);
+  assert.doesNotMatch(
+    JSON.stringify(readVersion("consumers", "c", kvOf("consumers", "c", { keys: ["${KEY:-hush}"] })).problems),
+    /hush/,
+  );
 });

@@ -36,7 +36,7 @@ test("one whose newest version does not run says why, and shows what was written
       revision: 8,
     },
   ]);
-  assert.deepEqual([b?.live, b?.value, b?.problems.length], [false, undefined, 1]);
+  assert.deepEqual([b?.live, b?.value, b?.problems.length], [false, null, 1]);
   assert.doesNotMatch(b?.problems[0]?.message ?? "", /last good/);
 });
 

@@ -15,7 +15,7 @@ export interface Item {
   /** Of the store; null for what a file says. */
   readonly key: string | null;
   readonly revision: number | null;
-  /** As it is written in a document. */
+  /** As it is written in a document; null where what a store holds cannot be read at all. */
   readonly value: unknown;
   /** Whether the newest version is what runs. */
   readonly live: boolean;
@@ -61,7 +61,7 @@ export class ResourceView {
       source: version.source,
       key: stored === undefined ? null : textOf(resourceKey(this.#prefix, kind, name)),
       revision: stored === undefined ? null : version.revision,
-      value: stored === undefined ? this.#written(kind, version.value) : storedValue(kind, stored.value),
+      value: stored === undefined ? this.#written(kind, version.value) : (storedValue(kind, stored.value) ?? null),
       live: entry.live === version,
       problems: reportEntries(this.#prefix, [entry]),
     };

@@ -38,7 +38,9 @@ const lossKeysMin = 2;
  */
 export async function compareCopy(options: CompareOptions): Promise<Comparison> {
   const { copy, wanted, history } = options;
-  const differs = history ? (a: KeyValue, b: KeyValue) => !same(a, b) : (a: KeyValue, b: KeyValue) => !sameVersion(a, b);
+  const differs = history
+    ? (a: KeyValue, b: KeyValue) => !same(a, b)
+    : (a: KeyValue, b: KeyValue) => !sameVersion(a, b);
   const suspectsOf = (listed: Listed): Difference => suspects(copy, listed, deletions, differs);
   const from = copy.revision;
   const { deletions, stop } = copy.recordDeletions();

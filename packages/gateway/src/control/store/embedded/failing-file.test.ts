@@ -81,6 +81,18 @@ test("a transaction that only reads waits for what it saw", async (t) => {
   await assertRefused(reading, "unreachable");
 });
 
+test("until the file was read again a transaction that only reads is refused: it would see what failed", async (t) => {
+  const { store, disk, clock } = open(t);
+  await put(store, "a", "1");
+  disk.failure = "refused";
+  await assertRefused(put(store, "a", "2"), "unreachable");
+  disk.failure = "none";
+  await assertRefused(write(store, { type: "range", range: { key: "a" } }), "unreachable");
+  clock.advance(1_000);
+  const { responses } = await write(store, { type: "range", range: { key: "a" } });
+  assert.equal(responses[0]?.type === "range" && responses[0].range.kvs[0]?.value.toString(), "1");
+});
+
 test("a write that the file refuses is refused, leaves no trace, and later ones succeed", async (t) => {
   const { store, disk, clock } = open(t);
   const lease = await store.grant(60);
