@@ -59,7 +59,7 @@ test("a gateway that is started with nothing serves, takes routes, and serves th
   await waitFor(async () => (await request(t, gateway.port, "/x")).status === 404, { what: "the route to be gone" });
 });
 
-const kills = 3;
+const kills = 2;
 const writersOfEach = 2;
 
 test(

@@ -13,6 +13,8 @@ import { waitFor } from "../kit/wait.ts";
 export interface KillOptions {
   readonly times: number;
   readonly seed: number;
+  /** Default 2. */
+  readonly workers?: number;
 }
 
 export interface KillReport {
@@ -47,7 +49,7 @@ function numbered(number: number): Writes {
  * Kills a gateway at random moments, again and again, while the store changes. It must always start again, and always
  * serve a state that was there as a whole: with the store a recent one, without it the one on the disk.
  */
-export async function killGateway(scope: Scope, { times, seed }: KillOptions): Promise<KillReport> {
+export async function killGateway(scope: Scope, { times, seed, workers = 2 }: KillOptions): Promise<KillReport> {
   const random = seededRandom(seed);
   const etcd = await startEtcd(scope);
   const wire = await faultProxy(scope, etcd.clientPort);
@@ -55,7 +57,7 @@ export async function killGateway(scope: Scope, { times, seed }: KillOptions): P
   await writer.write();
   const report: KillReport = { killedAtStart: 0, fromDisk: 0, fromStore: 0, changes: 0 };
   const args = ["--store", `etcd://127.0.0.1:${wire.port}/headgate/`];
-  let gateway = await launchGateway(scope, { args, workers: 2 });
+  let gateway = await launchGateway(scope, { args, workers });
   await untilReady(gateway);
   let saved = await untilSaved(gateway, writer);
   const stopWriting = writer.start();
@@ -67,7 +69,7 @@ export async function killGateway(scope: Scope, { times, seed }: KillOptions): P
     const away = random() < 0.5;
     wire.refuse(away);
     if (away) wire.cut();
-    gateway = await launchGateway(scope, { args, workers: 2, after: gateway });
+    gateway = await launchGateway(scope, { args, workers, after: gateway });
     if (random() < 0.3) {
       await pause(random() * startMsMax);
       report.killedAtStart++;

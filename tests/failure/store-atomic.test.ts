@@ -6,7 +6,7 @@ import { startLoad, type Load, type Question } from "../kit/load.ts";
 import { newestFirst } from "../kit/scope.ts";
 import { assertCaughtUp, respondRoute, startStoreGateway } from "../kit/store.ts";
 
-const changes = 200;
+const changes = 120;
 const connections = 8;
 
 /** Three keys with one number, each seen by every request in a place of its own. */

@@ -14,7 +14,7 @@ export interface LoadOptions {
   readonly questions: readonly Question[];
   /** Keep-alive connections that ask at the same time. Default 4. */
   readonly connections?: number;
-  /** Between an answer and the next request of a connection. Default 5. */
+  /** Between an answer and the next request of a connection. Default 10. */
   readonly pauseMs?: number;
 }
 
@@ -71,7 +71,7 @@ class RunningLoad implements Load {
   }
 
   async #run(first: number): Promise<void> {
-    const { questions, pauseMs = 5 } = this.#options;
+    const { questions, pauseMs = 10 } = this.#options;
     for (let at = first; !this.#stopped; at++) {
       const question = questions[at % questions.length];
       if (question === undefined) throw new Error("a load needs questions");
