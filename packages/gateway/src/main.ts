@@ -40,8 +40,10 @@ const surroundings: ProgramSurroundings = {
   },
 };
 
-// A reader that went away (`headgate check | head`) is no reason for a stack trace.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+// A reader that went away (`headgate check | head`) is no reason for a stack trace. What would write for ever, as `watch`
+// does, ends as if it was interrupted; a gateway serves on, whoever reads its logs.
+process.stdout.on("error", () => void (process.argv[2] !== "start" && process.emit("SIGINT")));
+process.stderr.on("error", () => {});
 
 const code = await runProgram(process.argv.slice(2), surroundings);
 // What was written to a pipe is on its way until its callback comes; exiting at once would cut it off.

@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writePrivateFile } from "../core/write-private-file.ts";
 
 const tokenPattern = /^[\x21-\x7e]{16,512}$/;
 
@@ -19,19 +20,7 @@ export async function ensureToken(dataDir: string): Promise<string> {
   if (present !== undefined) return present;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const token = randomBytes(32).toString("base64url");
-  const unfinished = `${path}.${process.pid}`;
-  // Created with its mode from the start: a file that is made readable and then closed off was readable.
-  const file = await open(unfinished, "wx", 0o600);
-  try {
-    await file.writeFile(`${token}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(unfinished, path).catch(async (error: unknown) => {
-    await rm(unfinished, { force: true });
-    throw error;
-  });
+  await writePrivateFile(path, `${token}\n`);
   return token;
 }
 

@@ -1,5 +1,4 @@
-import { chmod, open, rename, rm } from "node:fs/promises";
-import { dirname, basename, join, resolve as resolvePath } from "node:path";
+import { resolve as resolvePath } from "node:path";
 import type { Command } from "commander";
 import {
   adminCommand,
@@ -8,6 +7,7 @@ import {
   type CommandSurroundings,
   type CommonFlags,
 } from "./admin-command.ts";
+import { writePrivateFile } from "../core/write-private-file.ts";
 import { CommandError } from "./command-error.ts";
 import { UsageError } from "./settings.ts";
 
@@ -27,9 +27,6 @@ export function exportCommand(program: Command, io: CommandSurroundings, exit: (
     });
 }
 
-/** Only who made it may read it: with --secrets it holds passwords. */
-const fileMode = 0o600;
-
 async function exported(
   output: string | undefined,
   { format, secrets }: ExportFlags,
@@ -48,22 +45,10 @@ async function exported(
   return 0;
 }
 
-/** Replaces a file as a whole, so that a full disk or an interrupt leaves what was there. */
 async function writeFile(path: string, text: string): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
-    const file = await open(temporary, "w", fileMode);
-    try {
-      // Where it was left by another run it keeps the mode it had.
-      await chmod(temporary, fileMode);
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    await writePrivateFile(path, text);
   } catch (error) {
-    await rm(temporary, { force: true });
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandError(1, `${path} could not be written (${reason}); name another file with -o.`, { cause: error });
   }

@@ -1,7 +1,8 @@
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Random } from "../core/clock.ts";
+import { writePrivateFile } from "../core/write-private-file.ts";
 
 const pattern = /^[A-Za-z0-9][A-Za-z0-9.-]{0,99}$/;
 const hostCharactersMax = 64;
@@ -44,17 +45,5 @@ export function newNodeId(random: Random, host: string = hostname()): string {
 /** Makes it the id of this data directory from now on. */
 export async function keepNodeId(dataDir: string, id: string): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const path = nodeIdPath(dataDir);
-  const unfinished = `${path}.${process.pid}`;
-  const file = await open(unfinished, "w", 0o600);
-  try {
-    await file.writeFile(`${id}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(unfinished, path).catch(async (error: unknown) => {
-    await rm(unfinished, { force: true });
-    throw error;
-  });
+  await writePrivateFile(nodeIdPath(dataDir), `${id}\n`);
 }
