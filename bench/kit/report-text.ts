@@ -2,11 +2,13 @@ import { holds } from "./results.ts";
 import { cellText, describe, renderMarkdown } from "./table.ts";
 import type { Cell, KeptScenario, Results } from "./results.ts";
 
-const begin = "<!-- bench:begin -->";
-const end = "<!-- bench:end -->";
+/** Which figures: of `npm run bench`, or of `npm run bench:config`. */
+export type BlockName = "bench" | "bench-config";
 
-/** Puts `block` between the two markers, or returns undefined where they are not there in that order. */
-export function fillBlock(document: string, block: string): string | undefined {
+/** Puts `block` between the two markers of its name, or returns undefined where they are not there in that order. */
+export function fillBlock(document: string, block: string, name: BlockName = "bench"): string | undefined {
+  const begin = `<!-- ${name}:begin -->`;
+  const end = `<!-- ${name}:end -->`;
   const from = document.indexOf(begin);
   const to = document.indexOf(end);
   if (from < 0 || to < from) return undefined;

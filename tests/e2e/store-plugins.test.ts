@@ -148,6 +148,51 @@ suite("plugins in a store, on two gateways", { skip }, () => {
     });
   }
 
+  test("code that loops with the first settings it gets stops no worker", async () => {
+    const { a, both, data } = pair;
+    const spin = greet("spin", { build: "while (forever) ;" })
+      .replace("z.strictObject({})", "z.strictObject({ forever: z.boolean() })")
+      .replace("build(_,", "build({ forever },");
+    const use = (forever: boolean) => ({ ...respondRoute("/spin", "ok"), use: [{ spin: { forever } }] });
+    const document = (forever: boolean): string =>
+      JSON.stringify({ plugins: { spin: { source: spin } }, routes: { spin: use(forever) } });
+    const apply = async (forever: boolean) => {
+      await writeFile(path.join(a.directory, "spin.yaml"), document(forever));
+      return ask(a, ["apply", "-f", "spin.yaml", "--wait", "20s"]);
+    };
+    const refused = await apply(true);
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, /plugins\/spin\.ts:8:\d+: .*does not finish/);
+    well(await apply(false));
+    // The code runs; what a route brings to it is tried too.
+    const put = await ask(a, ["put", "route", "spin", "-f", "-"], { input: JSON.stringify(use(true)) });
+    assert.equal(put.code, 1, put.stderr);
+    assert.match(put.stderr, /does not finish/);
+    const revision = await data.write({
+      "/headgate/routes/spin": use(true),
+      "/headgate/routes/beside": respondRoute("/beside", "spin"),
+    });
+    await untilAnswered(scope, both, "/beside", "spin");
+    for (const gateway of both) {
+      const { problems, workers: now } = await untilStatus(
+        gateway,
+        "the rejection",
+        ({ problems }) => problems.length > 0,
+      );
+      assert.deepEqual(
+        problems.map((one) => [one.key, one.revision]),
+        [["/headgate/routes/spin", revision]],
+      );
+      assert.deepEqual(
+        now.map(({ restarts }) => restarts),
+        now.map(() => 0),
+      );
+    }
+    await untilAnswered(scope, both, "/spin", "ok");
+    assert.equal(failures(), "");
+    await data.write({ "/headgate/routes/spin": undefined, "/headgate/plugins/spin": undefined });
+  });
+
   test("written beside the tools it is reported by both, nothing else is held up, and no request fails", async () => {
     const { both, data } = pair;
     for (const { what, source, told } of bad) {

@@ -15,10 +15,13 @@ export class Connection {
     socket.on("close", () => this.#fail(new Error("the gateway closed the connection")));
   }
 
+  /** Has had an answer: a connection that has not is closed when the time for a first request is over. */
   static async open(port: number): Promise<Connection> {
     const socket = connect({ port, host: "127.0.0.1" });
     await once(socket, "connect");
-    return new Connection(socket);
+    const connection = new Connection(socket);
+    await connection.get("/");
+    return connection;
   }
 
   /** Resolves with the body of the answer, whatever its status. */

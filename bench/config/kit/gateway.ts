@@ -30,7 +30,7 @@ export interface StoreGateway extends Running {
 export interface Status {
   readonly revision: number;
   readonly configSource: string;
-  readonly workers: readonly { readonly id: number; readonly connections: number }[];
+  readonly workers: readonly { readonly id: number; readonly connections: number; readonly restarts: number }[];
 }
 
 const launcher = fileURLToPath(new URL("../../../packages/gateway/bin/headgate", import.meta.url));

@@ -20,7 +20,6 @@ import { judgeOf, type JudgeParts } from "./judge.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
 import type { PluginBuilder } from "./plugins.ts";
 import { pluginResourceProblem } from "./plugin-problem.ts";
-import { pluginUses } from "./plugin-uses.ts";
 import { Publisher } from "./publish.ts";
 import { mayBeStored, type DocumentReader } from "./read-document.ts";
 import { trafficReport } from "./replay.ts";
@@ -30,6 +29,7 @@ import type { MiddlewareTable } from "./resolve.ts";
 import { Routing } from "./routing.ts";
 import { StoreLayer, type StoreLayerOptions } from "./store-layer.ts";
 import { textOf } from "./store/keys.ts";
+import { settingsInUse, tryUses } from "./try-uses.ts";
 
 export interface ConfigurationOptions {
   readonly settings: GatewaySettings;
@@ -56,9 +56,6 @@ export interface ConfigurationOptions {
   readonly facts: StoreLayerOptions["facts"];
 }
 
-/** Uses of a plugin whose settings its new version is tried with; what builds with so many builds with the others. */
-const settingsTriedMax = 100;
-
 /** What a gateway serves: a file, a store, or a file above a store; and what is known about it. */
 export class Configuration {
   readonly publisher: Publisher;
@@ -72,12 +69,15 @@ export class Configuration {
   #store: StoreLayer | undefined;
 
   constructor(options: ConfigurationOptions) {
-    const { table, reader, first, seenMs, report, clock, timers, log, hasFile } = options;
+    const { table, reader, first, seenMs, report, clock, timers, log, hasFile, plugins } = options;
     this.#options = options;
     this.#catalog = new Catalog(table);
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
-    this.publisher = new Publisher(() => ({ ...this.#catalog.whole(), revision: this.#converger.revision }));
+    this.publisher = new Publisher(
+      () => ({ ...this.#catalog.whole(), revision: this.#converger.revision }),
+      (change) => tryUses(change, this.#catalog, plugins),
+    );
     this.#converger = new Converger({
       catalog: this.#catalog,
       publisher: this.publisher,
@@ -219,10 +219,8 @@ export class Configuration {
 
   async #buildPlugin(name: string, version: Version): Promise<Version> {
     const written = version.value as PluginResource; // asked for plugins only
-    // A step that never finishes building would stop every worker until it is replaced: what runs now is tried first.
-    const uses = pluginUses(this.live, new Set([name])).get(name) ?? [];
-    const settings = uses.slice(0, settingsTriedMax).map((use) => use.settings);
-    // Whether they are refused is for the workers to say: they may be changed together with the code.
+    // With its settings at once, since each trial takes a thread.
+    const settings = settingsInUse(this.#catalog, name);
     const { resource, problems } = await this.#options.plugins.build(name, written, settings);
     const found = [...version.problems, ...problems.map((problem) => pluginResourceProblem(name, problem))];
     const { source, revision, kv } = version;

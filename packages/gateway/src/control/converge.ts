@@ -193,7 +193,9 @@ export class Converger {
     const newest = new Map<string, StoredResource>();
     for (const { stored = [] } of batches) for (const one of stored) newest.set(`${one.kind}/${one.name}`, one);
     let count = 0;
-    for (const { kind, name, kv } of newest.values()) {
+    // Plugins last: they are tried with the settings that came with them.
+    const [plugins, others] = partition([...newest.values()], ({ kind }) => kind === "plugins");
+    for (const { kind, name, kv } of [...others, ...plugins]) {
       let version = kv === undefined ? undefined : readVersion(kind, name, kv);
       if (kind === "plugins" && version?.value !== undefined) version = await buildPlugin(name, version);
       catalog.set("store", kind, name, version);
@@ -226,6 +228,10 @@ export class Converger {
   #restoreFile(before: readonly FileVersion[]): void {
     for (const { kind, name, version } of before) this.#options.catalog.set("file", kind, name, version);
   }
+}
+
+function partition<T>(all: readonly T[], is: (one: T) => boolean): readonly [T[], T[]] {
+  return [all.filter(is), all.filter((one) => !is(one))];
 }
 
 /** Before it is committed. */

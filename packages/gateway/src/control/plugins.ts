@@ -82,6 +82,31 @@ export class PluginBuilder {
     }
   }
 
+  /**
+   * Tries a version that was built with settings that are new to it. Answers why it does not come to an end with them;
+   * settings that it refuses are nobody's problem here. Does not reject.
+   */
+  async tryWith(
+    name: string,
+    { path, sha256, module }: PluginResource,
+    settings: readonly unknown[],
+  ): Promise<readonly PluginProblem[]> {
+    if (sha256 === undefined || module === undefined) return [];
+    const known = this.#bundles.get(name)?.bundled;
+    const file = path ?? `plugins/${name}.ts`;
+    const bundled =
+      known?.sha256 === sha256
+        ? known
+        : { sha256, module, file, inputs: [], files: new Map<string, string>(), warnings: [] };
+    try {
+      await this.#try(bundled, settings);
+      return [];
+    } catch (error) {
+      if (error instanceof PluginError) return error.problems;
+      return [{ severity: "error", message: `the plugin could not be tried: ${String(error)}`, file }];
+    }
+  }
+
   /** Whether a version that was tried says that it asks who sends a request. */
   authenticates(sha256: string): boolean {
     return this.#remembered.get(sha256)?.authenticates ?? false;

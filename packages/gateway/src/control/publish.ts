@@ -37,16 +37,27 @@ export class Publisher {
   readonly #joining: Joining[] = [];
   readonly #waiting: (() => Promise<void>)[] = [];
   readonly #whole: () => SnapshotChange | undefined;
+  readonly #tryFirst: ((change: SnapshotChange) => Promise<Refused | undefined>) | undefined;
   #busy = false;
   #id = 0;
 
-  /** `whole`: the way from nothing to what is live; `undefined` before anything is. */
-  constructor(whole: () => SnapshotChange | undefined) {
+  /**
+   * `whole`: the way from nothing to what is live; `undefined` before anything is. `tryFirst` says what would harm the
+   * workers; they are not asked then.
+   */
+  constructor(
+    whole: () => SnapshotChange | undefined,
+    tryFirst?: (change: SnapshotChange) => Promise<Refused | undefined>,
+  ) {
     this.#whole = whole;
+    this.#tryFirst = tryFirst;
   }
 
   /** `adopt` is called when all workers have built it, just before they change over: from then on it is what is live. */
-  publish(change: SnapshotChange, adopt: () => void): Promise<PublishResult> {
+  async publish(change: SnapshotChange, adopt: () => void): Promise<PublishResult> {
+    // Not in the queue of what the workers are asked: one that arrives need not wait for it.
+    const harmful = this.#tryFirst === undefined ? undefined : await this.#tryFirst(change);
+    if (harmful !== undefined) return { outcome: "refused", ...harmful };
     return this.#enqueue(async () => {
       const { id, refused } = await this.#prepare(change);
       if (refused !== undefined) {
@@ -60,7 +71,9 @@ export class Publisher {
   }
 
   /** Has all workers build a change and throw it away; resolves with why one could not. */
-  rehearse(change: SnapshotChange): Promise<Refused | undefined> {
+  async rehearse(change: SnapshotChange): Promise<Refused | undefined> {
+    const harmful = this.#tryFirst === undefined ? undefined : await this.#tryFirst(change);
+    if (harmful !== undefined) return harmful;
     return this.#enqueue(async () => {
       const { id, refused } = await this.#prepare(change);
       for (const member of this.#members) member.post({ type: "abandon", id });

@@ -24,6 +24,7 @@ import type { RouteContext } from "./route.ts";
 import { Router, compileRoute } from "./router/router.ts";
 import type { CompiledRoute } from "./router/router.ts";
 import { routerAfter } from "./router/router-after.ts";
+import { StepUsers } from "./step-users.ts";
 import type { Instances, Service } from "./upstream/service.ts";
 
 /** What changes of one kind of resource. */
@@ -78,6 +79,8 @@ export class Live implements RouteContext {
   readonly #builtIn: ReadonlyMap<string, MiddlewareDefinition>;
   readonly #loadPlugin: (resource: PluginResource) => Promise<MiddlewareDefinition>;
   readonly #epochs = new Epochs();
+  /** Who uses what plugin. */
+  readonly #users: { readonly [K in "middlewares" | "services" | "routes"]: StepUsers };
 
   constructor(
     instances: Instances,
@@ -88,6 +91,11 @@ export class Live implements RouteContext {
     this.#instances = instances;
     this.#steps = steps;
     this.#builtIn = builtIn;
+    this.#users = {
+      middlewares: new StepUsers(builtIn),
+      services: new StepUsers(builtIn),
+      routes: new StepUsers(builtIn),
+    };
     this.#loadPlugin = loadPlugin;
   }
 
@@ -176,7 +184,8 @@ export class Live implements RouteContext {
   }
 
   #prepareNamed({ change, plugins, build, failures }: Work): (() => void)[] {
-    const entries = affected(this.#resources.middlewares, change.middlewares, plugins, ({ entry }) => [entry]);
+    const { middlewares } = this.#resources;
+    const entries = affected(change.middlewares, this.#users.middlewares.of(plugins), (name) => middlewares.get(name));
     const commits = entries.flatMap(([name, resource]) => {
       const blame = blamed("middlewares", name, change.middlewares?.set, plugins, [resource.entry]);
       return attempt(failures, blame, () => {
@@ -185,8 +194,7 @@ export class Live implements RouteContext {
           const before = this.named.get(name);
           if (before !== undefined) this.retire([before]);
           this.named.set(name, step);
-          this.lookedAt.replace(looking(this.#resources.middlewares.get(name)), looking(resource));
-          this.#resources.middlewares.set(name, resource);
+          this.#noteNamed(name, resource);
         };
       });
     });
@@ -195,11 +203,19 @@ export class Live implements RouteContext {
         const before = this.named.get(name);
         if (before !== undefined) this.retire([before]);
         this.named.delete(name);
-        this.lookedAt.replace(looking(this.#resources.middlewares.get(name)), undefined);
-        this.#resources.middlewares.delete(name);
+        this.#noteNamed(name, undefined);
       });
     }
     return commits;
+  }
+
+  #noteNamed(name: string, next: MiddlewareResource | undefined): void {
+    const before = looking(this.#resources.middlewares.get(name));
+    const after = looking(next);
+    this.lookedAt.replace(before, after);
+    this.#users.middlewares.replace(name, before?.use ?? [], after?.use ?? []);
+    if (next === undefined) this.#resources.middlewares.delete(name);
+    else this.#resources.middlewares.set(name, next);
   }
 
   #prepareGlobal({ change, plugins, build, isNamed, failures }: Work): (() => void)[] {
@@ -218,7 +234,8 @@ export class Live implements RouteContext {
   }
 
   #prepareServices({ change, plugins, build, isNamed, failures }: Work): (() => void)[] {
-    const resources = affected(this.#resources.services, change.services, plugins, ({ use }) => use);
+    const { services } = this.#resources;
+    const resources = affected(change.services, this.#users.services.of(plugins), (name) => services.get(name));
     const commits = resources.flatMap(([name, resource]) =>
       attempt(failures, blamed("services", name, change.services?.set, plugins, resource.use), () => {
         const { service, commit } = this.#instances.build(name, resource);
@@ -229,8 +246,7 @@ export class Live implements RouteContext {
           this.retire(this.services.get(name)?.steps ?? []);
           commit();
           this.services.set(name, { service, steps });
-          this.lookedAt.replace(this.#resources.services.get(name), resource);
-          this.#resources.services.set(name, resource);
+          this.#noteService(name, resource);
         };
       }),
     );
@@ -239,21 +255,27 @@ export class Live implements RouteContext {
         this.retire(this.services.get(name)?.steps ?? []);
         this.#instances.drop(name);
         this.services.delete(name);
-        this.lookedAt.replace(this.#resources.services.get(name), undefined);
-        this.#resources.services.delete(name);
+        this.#noteService(name, undefined);
       });
     }
     return commits;
   }
 
+  #noteService(name: string, next: ServiceResource | undefined): void {
+    const before = this.#resources.services.get(name);
+    this.lookedAt.replace(before, next);
+    this.#users.services.replace(name, before?.use ?? [], next?.use ?? []);
+    if (next === undefined) this.#resources.services.delete(name);
+    else this.#resources.services.set(name, next);
+  }
+
   async #prepareRoutes(work: Work): Promise<() => void> {
     const { change, plugins, failures } = work;
     const gone = change.routes?.delete ?? [];
-    const routes = plugins.size === 0 ? [] : [...this.router.all()];
-    const known = routes.map(({ name, value }) => [name, value.resource] as const);
+    const users = this.#users.routes.of(plugins);
     const set: CompiledRoute<Route>[] = [];
     let tried = 0;
-    for (const [name, resource] of affected(known, change.routes, plugins, ({ use }) => use)) {
+    for (const [name, resource] of affected(change.routes, users, (known) => this.router.get(known)?.value.resource)) {
       const blame = blamed("routes", name, change.routes?.set, plugins, resource.use);
       set.push(...attempt(failures, blame, () => this.#buildRoute(name, resource, work)));
       if (++tried % routesPerSlice === 0) await nextTurn();
@@ -276,6 +298,7 @@ export class Live implements RouteContext {
     const before = this.router.get(name)?.value;
     if (before !== undefined) this.retire(before.ownSteps);
     this.lookedAt.replace(before?.resource, next?.resource);
+    this.#users.routes.replace(name, before?.resource.use ?? [], next?.resource.use ?? []);
   }
 
   #buildRoute(name: string, resource: RouteResource, { build, isNamed }: Work): CompiledRoute<Route> {
@@ -330,23 +353,19 @@ function refer(entry: ChainEntry, isNamed: (name: string) => boolean): BuiltStep
   return { refersTo: entry.name, when: entry.when };
 }
 
-/**
- * The resources to build: those that changed, and the unchanged ones whose chain names a plugin that changed. Only a
- * changed plugin makes it look at every resource: it is rare, and the look takes some milliseconds for 100,000 routes.
- */
+/** The resources to build: those that changed, and the unchanged ones that use a plugin that did. */
 function affected<T>(
-  known: Iterable<readonly [string, T]>,
   change: KindChange<T> | undefined,
-  plugins: ReadonlySet<string>,
-  chainOf: (resource: T) => readonly ChainEntry[],
+  users: ReadonlySet<string>,
+  known: (name: string) => T | undefined,
 ): [string, T][] {
   const { set = {}, delete: gone = [] } = change ?? {};
   const found = Object.entries(set);
-  if (plugins.size === 0) return found;
+  if (users.size === 0) return found;
   const told = new Set(gone);
-  for (const [name, resource] of known) {
-    if (!chainOf(resource).some((entry) => plugins.has(entry.name))) continue;
-    if (!told.has(name) && !Object.hasOwn(set, name)) found.push([name, resource]);
+  for (const name of users) {
+    const resource = told.has(name) || Object.hasOwn(set, name) ? undefined : known(name);
+    if (resource !== undefined) found.push([name, resource]);
   }
   return found;
 }

@@ -77,6 +77,11 @@ export class Catalog {
     return this.#byKind.get(kind) ?? [];
   }
 
+  /** The entries whose versions, wanted or live, refer to a resource. */
+  referrers(kind: CatalogKind, name: string): Iterable<Entry> {
+    return this.#referrers.get(idOf(kind, name)) ?? [];
+  }
+
   /** Entries that have problems, warnings too. */
   troubled(): Iterable<Entry> {
     return this.#troubled;
