@@ -89,6 +89,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     metrics,
     limiter: { take: () => ({ allowed: true, remaining: 1, retryAfterUs: 0, resetAfterUs: 0 }) },
     connectionCount: new Int32Array(new SharedArrayBuffer(4)),
+    registry: { prefix: "/services/" },
     accessLog: { write() {} },
     middlewares: new Map([
       ["under-test", defineMiddleware({ name: "under-test", config: z.any(), build: () => init.step ?? pass })],

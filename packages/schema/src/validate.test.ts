@@ -259,10 +259,9 @@ const planned: [unknown, string][] = [
     { gateway: { listen: [{ address: ":80", tls: {} }] } },
     "gateway.listen[0].tls: TLS is not available in this version",
   ],
-  [{ gateway: { registry: {} } }, "gateway.registry: the service registry is not available in this version"],
   [{ gateway: { redis: {} } }, "gateway.redis: Redis is not available in this version"],
   [{ gateway: { tracing: {} } }, "gateway.tracing: tracing is not available in this version"],
-  [withService({ discover: {} }), "services.s.discover: service discovery is not available in this version"],
+  [withService({ discover: { dns: "x" } }), "services.s.discover: this kind of discovery is not available in this version"],
   [withService({ protocol: "h2c" }), "services.s.protocol: this protocol is not available in this version"],
   [withService({ balance: "peak-ewma" }), "services.s.balance: this balancing is not available in this version"],
   [

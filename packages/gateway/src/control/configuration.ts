@@ -10,6 +10,7 @@ import { Catalog } from "./catalog/catalog.ts";
 import type { Version } from "./catalog/entry.ts";
 import { ResourceView } from "./catalog/view.ts";
 import { resourcesOf } from "./change/documents.ts";
+import type { CompiledChange } from "./compile.ts";
 import { Converger, type Converged } from "./converge.ts";
 import { writeResource } from "./document.ts";
 import { EventBus } from "./events.ts";
@@ -23,6 +24,7 @@ import { pluginResourceProblem } from "./plugin-problem.ts";
 import { pluginUses } from "./plugin-uses.ts";
 import { Publisher } from "./publish.ts";
 import { mayBeStored, type DocumentReader } from "./read-document.ts";
+import { Discovery } from "./registry/discovery.ts";
 import { trafficReport } from "./replay.ts";
 import type { ReadDocument } from "./replicate-file.ts";
 import type { Report, ReportedProblem } from "./report.ts";
@@ -66,6 +68,7 @@ export class Configuration {
   readonly view: ResourceView;
   readonly #options: ConfigurationOptions;
   readonly #catalog: Catalog;
+  readonly #discovery: Discovery;
   readonly #converger: Converger;
   readonly #routing: Routing;
   readonly #file: FileLayer | undefined;
@@ -77,10 +80,12 @@ export class Configuration {
     this.#catalog = new Catalog(table);
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
-    this.publisher = new Publisher(() => ({ ...this.#catalog.whole(), revision: this.#converger.revision }));
+    this.#discovery = new Discovery(this.#catalog, (name) => this.#store?.registry.instances(name) ?? []);
+    this.publisher = new Publisher(() => ({ ...this.#whole(), revision: this.#converger.revision }));
     this.#converger = new Converger({
       catalog: this.#catalog,
       publisher: this.publisher,
+      discovery: this.#discovery,
       clock,
       log,
       buildPlugin: (name, version) => this.#buildPlugin(name, version),
@@ -100,6 +105,11 @@ export class Configuration {
     return this.#catalog.live;
   }
 
+  /** For a worker that arrives. */
+  #whole(): CompiledChange {
+    return { ...this.#catalog.whole(), services: { set: this.#discovery.services, delete: [] } };
+  }
+
   /** `undefined`: there is no store. */
   get store(): StoreLayer | undefined {
     return this.#store;
@@ -112,6 +122,7 @@ export class Configuration {
     this.#store = await StoreLayer.open({
       ...this.#options,
       settings: settings.store,
+      registryPrefix: settings.registry.prefix,
       catalog: this.#catalog,
       converger: this.#converger,
       events: this.events,
@@ -149,7 +160,8 @@ export class Configuration {
   /** Which route takes a request and why. */
   async explain(input: ExplainInput): Promise<Explanation> {
     await this.#routing.ready();
-    return explain(input, this.live, this.#origins, this.#routing.router);
+    const resources = { ...this.live, services: this.#discovery.services };
+    return explain(input, resources, this.#origins, this.#routing.router);
   }
 
   /** What is wrong with documents; changes nothing. */

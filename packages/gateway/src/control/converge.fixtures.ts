@@ -16,6 +16,7 @@ export async function converging(options: Partial<Pick<ConvergerOptions, "buildP
   const converger: Converger = new Converger({
     catalog,
     publisher,
+    discovery: new Discovery(catalog, () => []),
     log,
     clock: { now: () => time.now, wall: () => 0 },
     buildPlugin: options.buildPlugin ?? ((_name, version) => Promise.resolve(version)),

@@ -22,6 +22,7 @@ import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
 import { Strays } from "./strays.ts";
 import { recordOf, kvOfRecord } from "./last-good-record.ts";
+import { Registry } from "./registry/registry.ts";
 import { openStore, type OpenedStore } from "./store/open-store.ts";
 import type { Key, KeyValue } from "./store/store.ts";
 
@@ -30,6 +31,8 @@ const patienceMs = 2_000;
 
 export interface StoreLayerOptions {
   readonly settings: StoreSettings;
+  /** What the keys of instances begin with. */
+  readonly registryPrefix: string;
   /** Absolute. */
   readonly dataDir: string;
   readonly version: string;
@@ -74,6 +77,7 @@ export class StoreLayer {
   readonly changes: Changes;
   readonly nodes: Nodes;
   readonly confirmations: Confirmations;
+  readonly registry: Registry;
   readonly #options: StoreLayerOptions;
   readonly #opened: OpenedStore;
   readonly #replicator: Replicator;
@@ -115,7 +119,9 @@ export class StoreLayer {
       onDamaged: () => this.#saveAll(),
     });
     const known = this.#lastGood.load();
-    const kvs = known === undefined ? [] : [...known.records].map(([key, record]) => kvOfRecord(key, record));
+    const all = known === undefined ? [] : [...known.records].map(([key, record]) => kvOfRecord(key, record));
+    const registryPrefix = normalizePrefix(options.registryPrefix);
+    const kvs = all.filter(({ key }) => !key.startsWith(registryPrefix));
     this.#hasCache = kvs.length > 0;
     this.#onDisk = new Set(kvs);
     const drift = metrics.counter("config_drift_total");
@@ -131,6 +137,13 @@ export class StoreLayer {
       onChange: (change) => this.#receive(change),
       onState: (state) => this.#follow(state),
       onDrift: (count) => drift.add(count),
+    });
+    this.registry = new Registry({
+      ...{ store, prefix: registryPrefix, clock, timers, random, log },
+      ...(known === undefined ? {} : { initial: { ...known, kvs: all } }),
+      onChange: (services) => converger.instances(services, clock.now()),
+      onSynced: () => this.#advance(),
+      onKeys: (set, gone) => this.#remember(set.map((kv) => [kv.key, recordOf(kv)]), gone),
     });
     this.nodes = new Nodes(prefix, () => this.nodeId, options.events);
     this.#report = new NodeReport({ store, prefix, id, clock, timers, random, log, dataDir });
@@ -190,11 +203,12 @@ export class StoreLayer {
 
   /** Whether the store's own word is known: a name that it does not have is not there. */
   get synced(): boolean {
-    return this.#replicator.state.synced;
+    return this.#replicator.state.synced && this.registry.synced;
   }
 
   start(): void {
     this.#replicator.start();
+    this.registry.start();
   }
 
   /**
@@ -263,6 +277,7 @@ export class StoreLayer {
     for (const [key, kv] of kvs) {
       if (parseKey(this.prefix, key).area === "confirm") records.push([key, recordOf(kv)]);
     }
+    for (const kv of this.registry.keys()) records.push([kv.key, recordOf(kv)]);
     this.#lastGood.replaceAll({ revision: converger.revision, clusterId, records });
   }
 
@@ -282,6 +297,7 @@ export class StoreLayer {
   async close(): Promise<void> {
     this.confirmations.stop();
     this.#replicator.stop();
+    this.registry.stop();
     await this.#report.release();
     this.#lastGood.flush();
     this.#lastGood.close();
@@ -337,18 +353,24 @@ export class StoreLayer {
   }
 
   #follow({ connected, reason, synced }: ReplicaState): void {
-    const { metrics, events, converger, timers } = this.#options;
+    const { metrics, events } = this.#options;
     metrics.gauge("store_connected").set(connected ? 1 : 0);
     events.publish({ type: "store", connected, reason });
     if (synced) {
-      // In the turn after: the list that made it so is handed over first.
-      timers.after(0, () => {
-        this.#goOn();
-        void converger.settled().then(() => this.#showSource());
-      });
+      this.#advance();
     } else if (!connected && (this.#hasCache || this.#options.servesWithout)) {
       this.#goOn();
     }
+  }
+
+  /** In the turn after: the list that made the configuration, or the registry, known is handed over first. */
+  #advance(): void {
+    const { converger, timers } = this.#options;
+    timers.after(0, () => {
+      if (!this.synced) return;
+      this.#goOn();
+      void converger.settled().then(() => this.#showSource());
+    });
   }
 
   /** From the disk until what the store said first is live. */
