@@ -89,7 +89,6 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     metrics,
     limiter: { take: () => ({ allowed: true, remaining: 1, retryAfterUs: 0, resetAfterUs: 0 }) },
     connectionCount: new Int32Array(new SharedArrayBuffer(4)),
-    registry: { prefix: "/services/" },
     accessLog: { write() {} },
     middlewares: new Map([
       ["under-test", defineMiddleware({ name: "under-test", config: z.any(), build: () => init.step ?? pass })],
@@ -169,6 +168,7 @@ function settingsOf({ timeouts, limits }: ProxyInit): GatewaySettings {
     trustedProxies: [],
     timeouts: { requestHeadMs: 10_000, requestBodyIdleMs: 30_000, keepAliveMs: 75_000, drainMs: 1_000, ...timeouts },
     limits: { requestHeadBytes: 32_768, headers: 100, uriBytes: 8_192, connections: 100, ...limits },
+    registry: { prefix: "/services/" },
     accessLog: { path: "-", format: "off" },
   };
 }

@@ -3,7 +3,7 @@ import type { Changes } from "../control/change/changes.ts";
 import type { ResourceView } from "../control/catalog/view.ts";
 import type { EventBus } from "../control/events.ts";
 import type { Report, ReportedProblem } from "../control/report.ts";
-import type { StoreStatus } from "../control/store-layer.ts";
+import type { StoreStatus } from "../control/store-status.ts";
 import type { BoundAddress, WorkerStatus } from "../control/worker-messages.ts";
 import type { Timers } from "../core/timers.ts";
 import type { MetricsPage } from "../telemetry/metrics-page.ts";

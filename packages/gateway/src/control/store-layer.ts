@@ -20,6 +20,7 @@ import { Nodes } from "./nodes.ts";
 import { Replicator, type ReplicaChange, type ReplicaState } from "./replicate.ts";
 import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
+import type { StoreStatus } from "./store-status.ts";
 import { Strays } from "./strays.ts";
 import { recordOf, kvOfRecord } from "./last-good-record.ts";
 import { Registry } from "./registry/registry.ts";
@@ -50,25 +51,6 @@ export interface StoreLayerOptions {
   readonly facts: () => Pick<Node, "addresses" | "admin" | "startedAt">;
   /** Whether something is served also without the store. */
   readonly servesWithout: boolean;
-}
-
-/** What is known of the store and of the gateways on it. */
-export interface StoreStatus {
-  /** This gateway's id. */
-  readonly node: string;
-  /** `etcd://127.0.0.1:2379/headgate/`, `embedded:./data` */
-  readonly url: string;
-  readonly kind: "etcd" | "embedded";
-  readonly connected: boolean;
-  /** One sentence. */
-  readonly reason: string;
-  /** The newest revision that is known. */
-  readonly revision: number;
-  /** Where the embedded store serves etcd's API; absent where it does not. */
-  readonly listening?: string;
-  readonly nodes: readonly (Node & { readonly self: boolean })[];
-  /** Changes that take themselves back before that time (ISO 8601) unless confirmed. */
-  readonly confirmations: readonly { readonly change: string; readonly before: string }[];
 }
 
 /** What the store says of the configuration, all the way: open, replicate, hand over, remember, and report back. */
