@@ -25,6 +25,7 @@ import { pluginUses } from "./plugin-uses.ts";
 import { Publisher } from "./publish.ts";
 import { mayBeStored, type DocumentReader } from "./read-document.ts";
 import { Discovery } from "./registry/discovery.ts";
+import { Instances, type RegistryBacking } from "./registry/instances.ts";
 import { trafficReport } from "./replay.ts";
 import type { ReadDocument } from "./replicate-file.ts";
 import type { Report, ReportedProblem } from "./report.ts";
@@ -66,6 +67,7 @@ export class Configuration {
   readonly publisher: Publisher;
   readonly events: EventBus;
   readonly view: ResourceView;
+  readonly instances: Instances;
   readonly #options: ConfigurationOptions;
   readonly #catalog: Catalog;
   readonly #discovery: Discovery;
@@ -81,6 +83,7 @@ export class Configuration {
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
     this.#discovery = new Discovery(this.#catalog, (name) => this.#store?.registry.instances(name) ?? []);
+    this.instances = new Instances({ services: () => this.#catalog.live.services, backing: () => this.#backing() });
     this.publisher = new Publisher(() => ({ ...this.#whole(), revision: this.#converger.revision }));
     this.#converger = new Converger({
       catalog: this.#catalog,
@@ -175,6 +178,12 @@ export class Configuration {
     const { store } = this.#options.settings;
     if (store === undefined) return normalizePrefix("/headgate/");
     return normalizePrefix("etcd" in store ? store.etcd.prefix : store.embedded.prefix);
+  }
+
+  #backing(): RegistryBacking | undefined {
+    if (this.#store === undefined) return undefined;
+    const { opened, registry } = this.#store;
+    return { store: opened.store, prefix: registry.prefix, registry };
   }
 
   #converged(converged: Converged): void {

@@ -22,7 +22,7 @@ import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
 import type { StoreStatus } from "./store-status.ts";
 import { Strays } from "./strays.ts";
-import { recordOf, kvOfRecord } from "./last-good-record.ts";
+import { recordOf, recordsOf, kvOfRecord } from "./last-good-record.ts";
 import { Registry } from "./registry/registry.ts";
 import { openStore, type OpenedStore } from "./store/open-store.ts";
 import type { Key, KeyValue } from "./store/store.ts";
@@ -60,8 +60,8 @@ export class StoreLayer {
   readonly nodes: Nodes;
   readonly confirmations: Confirmations;
   readonly registry: Registry;
+  readonly opened: OpenedStore;
   readonly #options: StoreLayerOptions;
-  readonly #opened: OpenedStore;
   readonly #replicator: Replicator;
   readonly #lastGood: LastGood;
   readonly #report: NodeReport;
@@ -89,7 +89,7 @@ export class StoreLayer {
     const { settings, dataDir, clock, timers, random, log, metrics, report, converger } = options;
     const { store } = opened;
     this.#options = options;
-    this.#opened = opened;
+    this.opened = opened;
     this.prefix = normalizePrefix("etcd" in settings ? settings.etcd.prefix : settings.embedded.prefix);
     const { prefix } = this;
     this.#strays = new Strays(prefix);
@@ -125,7 +125,7 @@ export class StoreLayer {
       ...(known === undefined ? {} : { initial: { ...known, kvs: all } }),
       onChange: (services) => converger.instances(services, clock.now()),
       onSynced: () => this.#advance(),
-      onKeys: (set, gone) => this.#remember(set.map((kv) => [kv.key, recordOf(kv)]), gone),
+      onKeys: (set, gone) => this.#remember(recordsOf(set), gone),
     });
     this.nodes = new Nodes(prefix, () => this.nodeId, options.events);
     this.#report = new NodeReport({ store, prefix, id, clock, timers, random, log, dataDir });
@@ -156,8 +156,8 @@ export class StoreLayer {
   /** For `/v1/status`. */
   status(): StoreStatus {
     const { connected, reason } = this.#replicator.state;
-    const { kind, url } = this.#opened.store.facts;
-    const { listening } = this.#opened;
+    const { kind, url } = this.opened.store.facts;
+    const { listening } = this.opened;
     return {
       node: this.nodeId,
       kind,
@@ -172,7 +172,7 @@ export class StoreLayer {
   }
 
   get url(): string {
-    return this.#opened.store.facts.url;
+    return this.opened.store.facts.url;
   }
 
   get nodeId(): string {
@@ -283,7 +283,7 @@ export class StoreLayer {
     await this.#report.release();
     this.#lastGood.flush();
     this.#lastGood.close();
-    await this.#opened.close();
+    await this.opened.close();
   }
 
   #receive(change: ReplicaChange): void {

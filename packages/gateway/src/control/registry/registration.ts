@@ -72,10 +72,16 @@ export function splitKey(prefix: Key, key: Key): { readonly service: string; rea
   const slash = rest.indexOf("/");
   const service = rest.slice(0, Math.max(slash, 0));
   const address = rest.slice(slash + 1).toLowerCase();
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(service) || !isAddress(address)) return undefined;
+  if (!isServiceName(service) || !isAddress(address)) return undefined;
   return { service, address };
 }
 
+/** Whether instances can announce themselves under this name. */
+export function isServiceName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name);
+}
+
+/** `host:port` in lower case, IPv6 in brackets. */
 export function isAddress(address: string): boolean {
   const parts = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9]([a-z0-9._-]*[a-z0-9])?)):(\d{1,5})$/.exec(address);
   const port = Number(parts?.[4]);

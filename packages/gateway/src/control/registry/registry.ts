@@ -85,6 +85,11 @@ export class Registry {
     return this.#replicator.state.synced;
   }
 
+  /** What its keys begin with. */
+  get prefix(): Key {
+    return this.#options.prefix;
+  }
+
   /** As the store has them. */
   keys(): Iterable<KeyValue> {
     return this.#replicator.kvs.values();
