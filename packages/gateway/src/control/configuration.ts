@@ -120,7 +120,7 @@ export class Configuration {
 
   /** Opens the store and hands over what is known of it from the disk. Rejects where the embedded one cannot be opened. */
   async open(): Promise<void> {
-    const { settings, reader, first, hasFile } = this.#options;
+    const { settings, reader, first, hasFile, clock } = this.#options;
     if (settings.store === undefined) return;
     this.#store = await StoreLayer.open({
       ...this.#options,
@@ -132,6 +132,9 @@ export class Configuration {
       judge: (prefix) => judgeOf(this.#judgeParts(prefix)),
       servesWithout: hasFile && Object.keys(first.value.resources.routes).length > 0,
     });
+    // What was on the disk was handed over while the store was being opened: its instances could not be asked for yet.
+    const known = new Set(this.#store.registry.services());
+    if (known.size > 0) this.#converger.instances(known, clock.now());
     reader.elsewhere = (kind, name) =>
       this.#store?.synced === true ? this.#catalog.entry(kind, name)?.store !== undefined : mayBeStored(kind);
   }
