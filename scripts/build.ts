@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import ts from "typescript";
 import { files, read, root } from "./tree.ts";
 
-const packages = ["schema", "gateway"];
+const packages = ["schema", "client", "gateway"];
 
 if (import.meta.main) {
   const out = resolve(process.argv[2] ?? join(root, "dist"));

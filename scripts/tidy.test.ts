@@ -11,6 +11,7 @@ const isTest = (path: string): boolean => /\.(test|suite|model|fixtures)\.ts$/.t
 
 /** What a layer of the gateway may import, beside itself and packages. Files at the top of `src` are layers of their own. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
+  client: [],
   core: ["schema"],
   telemetry: ["schema", "core"],
   proxy: ["schema", "core", "telemetry"],
@@ -66,12 +67,16 @@ function importsOf(path: string): string[] {
 /** `core`, `proxy`, ... or the file's name for files at the top of the gateway's `src`. */
 function layerOf(path: string): string {
   const first = path.slice(gateway.length).split("/")[0] ?? "";
-  return path.startsWith("packages/schema/") ? "schema" : first.replace(/\.test\.ts$/, ".ts");
+  const ofPackage = /^packages\/(schema|client)\//.exec(path)?.[1];
+  return ofPackage ?? first.replace(/\.test\.ts$/, ".ts");
 }
 
 /** Why `path` may not import `specifier`, or undefined. */
 function layerProblem(path: string, specifier: string): string | undefined {
   const layer = layerOf(path);
+  if (layer === "client" && !isTest(path) && !specifier.startsWith(".") && !specifier.startsWith("node:")) {
+    return `${path} imports ${specifier}: the client has no dependencies`;
+  }
   if (specifier === "@headgate/schema" || !specifier.startsWith(".")) return undefined;
   const target = relative(root, resolve(root, dirname(path), specifier));
   if (!target.startsWith("packages/")) return isTest(path) ? undefined : `${path} imports ${target}, outside packages/`;
@@ -115,6 +120,11 @@ test("the layer rule finds an import that goes up", () => {
   assert.match(layerProblem(`${gateway}middlewares/a/index.ts`, "../b/index.ts") ?? "", /sibling/);
   assert.match(layerProblem(`${gateway}middlewares/a/index.ts`, "../../proxy/forward.ts") ?? "", /sees only/);
   assert.equal(layerProblem(`${gateway}middlewares/a/index.ts`, "../../proxy/middleware.ts"), undefined);
+  assert.match(
+    layerProblem("packages/client/src/a.ts", "../../gateway/src/core/b.ts") ?? "",
+    /client may not know core/,
+  );
+  assert.match(layerProblem("packages/client/src/a.ts", "@headgate/schema") ?? "", /no dependencies/);
 });
 
 test(`no file is longer than ${linesMax} lines and no function than ${functionLinesMax}`, () => {

@@ -168,6 +168,7 @@ function settingsOf({ timeouts, limits }: ProxyInit): GatewaySettings {
     trustedProxies: [],
     timeouts: { requestHeadMs: 10_000, requestBodyIdleMs: 30_000, keepAliveMs: 75_000, drainMs: 1_000, ...timeouts },
     limits: { requestHeadBytes: 32_768, headers: 100, uriBytes: 8_192, connections: 100, ...limits },
+    registry: { prefix: "/services/" },
     accessLog: { path: "-", format: "off" },
   };
 }

@@ -145,7 +145,8 @@ export function checkService(service: unknown, path: Path): Problem[] {
       problems.push(error(at, `${quote(address)} is listed twice`, `remove it, or raise the weight of entry ${first}`));
     else seen.set(address, index);
   }
-  const { instances } = service;
+  const { instances, discover } = service;
+  if (discover !== undefined) return [...problems, ...checkChain(service["use"], [...path, "use"])];
   if (instances === undefined || (Array.isArray(instances) && instances.length === 0)) {
     const message = "has no instances: every request to it is answered with 503 HG_NO_INSTANCE";
     problems.push({ path, message, hint: 'list addresses under "instances"', severity: "warning" });
@@ -156,7 +157,10 @@ export function checkService(service: unknown, path: Path): Problem[] {
 
 export function checkGateway(gateway: unknown, path: Path): Problem[] {
   if (!isMap(gateway)) return [];
-  const problems: Problem[] = checkStore(gateway["store"], [...path, "store"]);
+  const problems: Problem[] = [
+    ...checkStore(gateway["store"], [...path, "store"]),
+    ...checkRegistry(gateway["registry"], gateway["store"], [...path, "registry", "prefix"]),
+  ];
   const seen = new Set<string>();
   const admin = isMap(gateway["admin"]) ? gateway["admin"]["address"] : undefined;
   const places: [Path, unknown][] = entriesOf(gateway["listen"]).map(([index, one]) => [
@@ -190,6 +194,18 @@ function checkStore(store: unknown, path: Path): Problem[] {
     problems.push(error([...path, "etcd", "tls"], '"cert" and "key" belong together', "give both, or neither"));
   }
   return problems;
+}
+
+/** One within the other, and a resource would be taken for an instance. */
+function checkRegistry(registry: unknown, store: unknown, path: Path): Problem[] {
+  const slashed = (prefix: unknown, otherwise: string): string =>
+    typeof prefix === "string" ? prefix.replace(/\/?$/, "/") : otherwise;
+  const etcd = isMap(store) && isMap(store["etcd"]) ? store["etcd"] : {};
+  const embedded = isMap(store) && isMap(store["embedded"]) ? store["embedded"] : {};
+  const own = slashed(isMap(registry) ? registry["prefix"] : undefined, "/services/");
+  const other = slashed(etcd["prefix"] ?? embedded["prefix"], "/headgate/");
+  if (!own.startsWith(other) && !other.startsWith(own)) return [];
+  return [error(path, `lies within the store's prefix ${quote(other)}, or around it`, "choose another prefix")];
 }
 
 /** A key or subject that two consumers claim would make one of them act as the other. The key itself is not told. */

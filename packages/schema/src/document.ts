@@ -72,6 +72,7 @@ export const serviceSchema = z.strictObject({
   instances: z
     .array(z.strictObject({ address: instanceAddress, weight, zone: nonEmpty.max(128).optional() }))
     .prefault([]),
+  discover: z.strictObject({ etcd: name }).optional(),
   protocol: z.enum(["http"]).prefault("http"),
   balance: z.enum(["round-robin"]).prefault("round-robin"),
   timeouts: z
@@ -118,7 +119,8 @@ export const pluginSchema = z.union([
 ]);
 
 const endpoint = leaf.checkedText(leaf.endpointProblem);
-const keyPrefix = leaf.checkedText(leaf.keyPrefixProblem).prefault("/headgate/");
+const anyPrefix = leaf.checkedText(leaf.keyPrefixProblem);
+const keyPrefix = anyPrefix.prefault("/headgate/");
 
 /** Exactly one of the two; `checkGateway` sees to it. */
 const storeSchema = z.strictObject({
@@ -150,6 +152,7 @@ export const gatewaySchema = z.strictObject({
   workers: z.union([z.literal("auto"), z.int().min(0).max(256)]).prefault("auto"),
   dataDir: nonEmpty.prefault("./data"),
   store: storeSchema.optional(),
+  registry: z.strictObject({ prefix: anyPrefix.prefault("/services/") }).prefault({}),
   trustedProxies: z.array(network).prefault([]),
   timeouts: z
     .strictObject({

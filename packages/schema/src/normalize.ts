@@ -99,6 +99,7 @@ export function toService(written: z.output<typeof serviceSchema>): ServiceResou
       weight,
       ...(zone === undefined ? {} : { zone }),
     })),
+    ...(written.discover === undefined ? {} : { discover: written.discover }),
     protocol: written.protocol,
     balance: written.balance,
     timeouts: { connectMs: timeouts.connect, firstByteMs: timeouts.firstByte, idleMs: timeouts.idle },
@@ -151,6 +152,7 @@ export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySetti
     },
     accessLog: { path: written.accessLog.path, format: written.accessLog.format },
     ...(written.store === undefined ? {} : { store: toStore(written.store) }),
+    registry: { prefix: slashed(written.registry.prefix) },
   };
 }
 

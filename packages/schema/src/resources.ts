@@ -82,8 +82,16 @@ export interface ServiceTimeouts {
   readonly idleMs: number;
 }
 
+/** Where instances announce themselves. */
+export interface DiscoverSettings {
+  /** The name under the registry's prefix. */
+  readonly etcd: string;
+}
+
 export interface ServiceResource {
+  /** Those that are always there; with `discover`, besides those that announce themselves. */
   readonly instances: readonly InstanceResource[];
+  readonly discover?: DiscoverSettings;
   readonly protocol: "http";
   /** Weighted round-robin is the only balancer yet. */
   readonly balance: "round-robin";
@@ -180,4 +188,6 @@ export interface GatewaySettings {
   readonly accessLog: { readonly path: string; readonly format: "json" | "combined" | "ecs" | "off" };
   /** Absent: the file alone. */
   readonly store?: StoreSettings;
+  /** What the keys of the registry begin with, in the same store; ends with `/`. */
+  readonly registry: { readonly prefix: string };
 }

@@ -16,14 +16,14 @@ const removeTls = "terminate TLS in front of the gateway";
 const unavailable: readonly Unavailable[] = [
   { path: ["certificates"], what: "TLS", instead: removeTls },
   { path: ["gateway", "listen", "*", "tls"], what: "TLS", instead: removeTls },
-  {
-    path: ["gateway", "registry"],
-    what: "the service registry",
-    instead: 'list instances under "services.<name>.instances"',
-  },
   { path: ["gateway", "redis"], what: "Redis", instead: "limits are counted over all workers of this gateway" },
   { path: ["gateway", "tracing"], what: "tracing", instead: "the access log holds the trace id of each request" },
-  { path: ["services", "*", "discover"], what: "service discovery", instead: 'list the instances under "instances"' },
+  {
+    path: ["services", "*", "discover"],
+    what: "this kind of discovery",
+    instead: 'use "etcd", or list the instances under "instances"',
+    values: ["dns", "consul", "nacos", "kubernetes"],
+  },
   { path: ["services", "*", "circuitBreaker"], what: "circuit breaking" },
   { path: ["services", "*", "outlierDetection"], what: "outlier detection" },
   { path: ["services", "*", "healthCheck"], what: "health checking" },

@@ -29,6 +29,7 @@ test("a document that says nothing gets every default", () => {
         timeouts: { requestHeadMs: 10_000, requestBodyIdleMs: 30_000, keepAliveMs: 75_000, drainMs: 30_000 },
         limits: { requestHeadBytes: 32_768, headers: 100, uriBytes: 8192, connections: 20_000 },
         accessLog: { path: "-", format: "json" },
+        registry: { prefix: "/services/" },
       },
       resources: { routes: {}, services: {}, middlewares: {}, consumers: {}, plugins: {}, global: [] },
     });
@@ -259,10 +260,12 @@ const planned: [unknown, string][] = [
     { gateway: { listen: [{ address: ":80", tls: {} }] } },
     "gateway.listen[0].tls: TLS is not available in this version",
   ],
-  [{ gateway: { registry: {} } }, "gateway.registry: the service registry is not available in this version"],
   [{ gateway: { redis: {} } }, "gateway.redis: Redis is not available in this version"],
   [{ gateway: { tracing: {} } }, "gateway.tracing: tracing is not available in this version"],
-  [withService({ discover: {} }), "services.s.discover: service discovery is not available in this version"],
+  [
+    withService({ discover: { dns: "x" } }),
+    "services.s.discover: this kind of discovery is not available in this version",
+  ],
   [withService({ protocol: "h2c" }), "services.s.protocol: this protocol is not available in this version"],
   [withService({ balance: "peak-ewma" }), "services.s.balance: this balancing is not available in this version"],
   [

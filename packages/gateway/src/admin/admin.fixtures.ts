@@ -7,6 +7,7 @@ import { fakeTimers } from "../../../../tests/kit/fake-timers.ts";
 import type { Item } from "../control/catalog/view.ts";
 import type { ApplyResult, Change, ResourceResult } from "../control/change/change.ts";
 import { EventBus } from "../control/events.ts";
+import { Instances } from "../control/registry/instances.ts";
 import { Report } from "../control/report.ts";
 import { silentLog } from "../core/log.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -126,6 +127,7 @@ export async function admin(t: TestContext, given: Partial<AdminParts> = {}, ext
     },
     changes: engine,
     check: () => Promise.resolve([]),
+    instances: new Instances({ services: () => resources.services, backing: () => undefined }),
     events,
     store: () => undefined,
     ...given,

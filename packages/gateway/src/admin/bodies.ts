@@ -35,8 +35,23 @@ export const confirmBody = z.strictObject({
   change: z.string().min(1).max(128).describe("Default: the one that waits.").optional(),
 });
 
-/** A body that fits a schema. Throws an AdminError with 400 and every problem. */
-export function fitting<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+export const announceBody = z.strictObject({
+  ttl: z
+    .string()
+    .describe("It is gone after this time unless it is announced again: `2s` to `1h`; default `10s`.")
+    .optional(),
+  status: z.enum(["UP", "DOWN", "DRAINING"]).optional(),
+  weight: z.int().min(0).max(1_000_000).describe("Share of the service's requests.").optional(),
+  zone: z.string().min(1).max(128).optional(),
+  version: z.string().max(128).optional(),
+});
+
+export const healthBody = z
+  .record(z.string(), z.unknown())
+  .describe("`status`, `metrics` with `cpuUsage`, `memoryUsage` and `requestLatencyMs`, `timestamp`.");
+
+/** A body that fits a schema. Throws an AdminError with `status` and every problem. */
+export function fitting<S extends z.ZodType>(schema: S, body: unknown, status = 400): z.output<S> {
   const parsed = parseWith(schema, body, []);
   if (parsed.ok) return parsed.value;
   const problems = parsed.problems.map(({ path, message: text, hint }) => ({
@@ -48,7 +63,7 @@ export function fitting<S extends z.ZodType>(schema: S, body: unknown): z.output
   const [first] = problems;
   const where = first === undefined || first.path === "" ? "The body" : first.path;
   throw new AdminError(
-    400,
+    status,
     `${where}: ${first?.message ?? "is not valid"}${first?.hint === undefined ? "" : ` (${first.hint})`}.`,
     {
       problems,

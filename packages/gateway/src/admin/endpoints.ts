@@ -1,6 +1,7 @@
 import type { AdminEndpoint } from "./endpoint.ts";
 import { changeEndpoints } from "./endpoints/changes.ts";
 import { eventEndpoints } from "./endpoints/events.ts";
+import { instanceEndpoints } from "./endpoints/instances.ts";
 import { liveEndpoints } from "./endpoints/live.ts";
 import { operationEndpoints } from "./endpoints/operations.ts";
 import { resourceEndpoints } from "./endpoints/resources.ts";
@@ -14,6 +15,7 @@ export function adminEndpoints(parts: AdminParts): readonly AdminEndpoint[] {
     ...liveEndpoints(parts),
     ...resourceEndpoints(parts),
     ...changeEndpoints(parts),
+    ...instanceEndpoints(parts),
     ...eventEndpoints(parts),
   ];
   let document: object | undefined;

@@ -1,9 +1,10 @@
 import type { GatewaySettings, Resources } from "@headgate/schema";
 import type { Changes } from "../control/change/changes.ts";
 import type { ResourceView } from "../control/catalog/view.ts";
+import type { Instances } from "../control/registry/instances.ts";
 import type { EventBus } from "../control/events.ts";
 import type { Report, ReportedProblem } from "../control/report.ts";
-import type { StoreStatus } from "../control/store-layer.ts";
+import type { StoreStatus } from "../control/store-status.ts";
 import type { BoundAddress, WorkerStatus } from "../control/worker-messages.ts";
 import type { Timers } from "../core/timers.ts";
 import type { MetricsPage } from "../telemetry/metrics-page.ts";
@@ -37,6 +38,7 @@ export interface AdminParts {
   readonly changes: ChangeEngine | undefined;
   /** What is wrong with documents; changes nothing. */
   readonly check: (documents: readonly unknown[]) => Promise<readonly ReportedProblem[]>;
+  readonly instances: Instances;
   readonly events: EventBus;
   /** `undefined`: there is no store. */
   readonly store: () => StoreStatus | undefined;

@@ -6,15 +6,14 @@ import { explainCommand } from "./explain.ts";
 import { exportCommand } from "./export.ts";
 import { getCommand } from "./get.ts";
 import { historyCommands } from "./history.ts";
+import { instancesCommand } from "./instances.ts";
+import { registerCommand } from "./register.ts";
 import { UsageError, type StartFlags } from "./settings.ts";
 import type { Surroundings } from "./start.ts";
 import { statusCommand } from "./status.ts";
 import { topCommand } from "./top.ts";
 import { watchCommand } from "./watch.ts";
 import { writeCommands } from "./write-resource.ts";
-
-/** Commands of later versions: named, so that nobody looks for a spelling mistake. */
-const laterCommands = ["instances", "register"] as const;
 
 /** What the process gives to all commands. */
 export type ProgramSurroundings = Surroundings & CommandSurroundings;
@@ -61,8 +60,9 @@ function buildProgram(surroundings: ProgramSurroundings, exit: (code: number) =>
   watchCommand(program, surroundings, exit);
   historyCommands(program, surroundings, exit);
   statusCommand(program, surroundings, exit);
+  instancesCommand(program, surroundings, exit);
+  registerCommand(program, surroundings, exit);
   topCommand(program, surroundings, exit);
-  for (const name of laterCommands) laterCommand(program, name);
   return program;
 }
 
@@ -98,17 +98,6 @@ Examples:
       // The gateway is most of the code there is: the other commands start in half the time without it.
       const { start } = await import("./start.ts");
       exit(await start(flags, surroundings));
-    });
-}
-
-function laterCommand(program: Command, name: (typeof laterCommands)[number]): void {
-  program
-    .command(name, { hidden: true })
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(() => {
-      throw new UsageError(`"${name}" is not available in this version; headgate --help lists what is.`);
     });
 }
 

@@ -224,6 +224,7 @@ class Gateway implements RunningGateway {
       view: configuration.view,
       changes: store?.changes,
       check: (documents) => configuration.check(documents),
+      instances: configuration.instances,
       events: configuration.events,
       store: () => store?.status(),
     });

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { StoreStatus } from "../control/store-layer.ts";
+import type { StoreStatus } from "../control/store-status.ts";
 import type { ReportedProblem } from "../control/report.ts";
 import {
   adminCommand,

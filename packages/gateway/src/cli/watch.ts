@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import type { GatewayEvent } from "../control/events.ts";
 import type { Kind } from "../control/layout.ts";
-import type { Timers } from "../core/timers.ts";
 import {
   adminCommand,
   runCommand,
@@ -13,6 +12,7 @@ import { CommandError, problemText, RefusedError } from "./command-error.ts";
 import { EventParser, type ServerEvent } from "./event-parser.ts";
 import { kindOf } from "./kinds.ts";
 import { printable, timeText, type Paint } from "./output.ts";
+import { pause } from "./pause.ts";
 import { UsageError } from "./settings.ts";
 
 /** Adds `watch`. `exit` is given the exit code when the command is done. */
@@ -88,16 +88,6 @@ async function readStream(
   } finally {
     cancel();
   }
-}
-
-function pause(timers: Timers, delayMs: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = timers.after(delayMs, resolve);
-    stop.addEventListener("abort", () => {
-      cancel();
-      resolve();
-    });
-  });
 }
 
 /** What the gateway may send: an event of it, or that some were missed. */

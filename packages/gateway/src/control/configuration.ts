@@ -10,6 +10,7 @@ import { Catalog } from "./catalog/catalog.ts";
 import type { Version } from "./catalog/entry.ts";
 import { ResourceView } from "./catalog/view.ts";
 import { resourcesOf } from "./change/documents.ts";
+import type { CompiledChange } from "./compile.ts";
 import { Converger, type Converged } from "./converge.ts";
 import { writeResource } from "./document.ts";
 import { EventBus } from "./events.ts";
@@ -22,6 +23,8 @@ import type { PluginBuilder } from "./plugins.ts";
 import { pluginResourceProblem } from "./plugin-problem.ts";
 import { Publisher } from "./publish.ts";
 import { mayBeStored, type DocumentReader } from "./read-document.ts";
+import { Discovery } from "./registry/discovery.ts";
+import { Instances, type RegistryBacking } from "./registry/instances.ts";
 import { trafficReport } from "./replay.ts";
 import type { ReadDocument } from "./replicate-file.ts";
 import type { Report, ReportedProblem } from "./report.ts";
@@ -61,8 +64,10 @@ export class Configuration {
   readonly publisher: Publisher;
   readonly events: EventBus;
   readonly view: ResourceView;
+  readonly instances: Instances;
   readonly #options: ConfigurationOptions;
   readonly #catalog: Catalog;
+  readonly #discovery: Discovery;
   readonly #converger: Converger;
   readonly #routing: Routing;
   readonly #file: FileLayer | undefined;
@@ -74,13 +79,16 @@ export class Configuration {
     this.#catalog = new Catalog(table);
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
+    this.#discovery = new Discovery(this.#catalog, (name) => this.#store?.registry.instances(name) ?? []);
+    this.instances = new Instances({ services: () => this.#catalog.live.services, backing: () => this.#backing() });
     this.publisher = new Publisher(
-      () => ({ ...this.#catalog.whole(), revision: this.#converger.revision }),
+      () => ({ ...this.#whole(), revision: this.#converger.revision }),
       (change) => tryUses(change, this.#catalog, plugins),
     );
     this.#converger = new Converger({
       catalog: this.#catalog,
       publisher: this.publisher,
+      discovery: this.#discovery,
       clock,
       log,
       buildPlugin: (name, version) => this.#buildPlugin(name, version),
@@ -100,6 +108,11 @@ export class Configuration {
     return this.#catalog.live;
   }
 
+  /** For a worker that arrives. */
+  #whole(): CompiledChange {
+    return { ...this.#catalog.whole(), services: { set: this.#discovery.services, delete: [] } };
+  }
+
   /** `undefined`: there is no store. */
   get store(): StoreLayer | undefined {
     return this.#store;
@@ -107,17 +120,21 @@ export class Configuration {
 
   /** Opens the store and hands over what is known of it from the disk. Rejects where the embedded one cannot be opened. */
   async open(): Promise<void> {
-    const { settings, reader, first, hasFile } = this.#options;
+    const { settings, reader, first, hasFile, clock } = this.#options;
     if (settings.store === undefined) return;
     this.#store = await StoreLayer.open({
       ...this.#options,
       settings: settings.store,
+      registryPrefix: settings.registry.prefix,
       catalog: this.#catalog,
       converger: this.#converger,
       events: this.events,
       judge: (prefix) => judgeOf(this.#judgeParts(prefix)),
       servesWithout: hasFile && Object.keys(first.value.resources.routes).length > 0,
     });
+    // What was on the disk was handed over while the store was being opened: its instances could not be asked for yet.
+    const known = new Set(this.#store.registry.services());
+    if (known.size > 0) this.#converger.instances(known, clock.now());
     reader.elsewhere = (kind, name) =>
       this.#store?.synced === true ? this.#catalog.entry(kind, name)?.store !== undefined : mayBeStored(kind);
   }
@@ -149,7 +166,8 @@ export class Configuration {
   /** Which route takes a request and why. */
   async explain(input: ExplainInput): Promise<Explanation> {
     await this.#routing.ready();
-    return explain(input, this.live, this.#origins, this.#routing.router);
+    const resources = { ...this.live, services: this.#discovery.services };
+    return explain(input, resources, this.#origins, this.#routing.router);
   }
 
   /** What is wrong with documents; changes nothing. */
@@ -163,6 +181,12 @@ export class Configuration {
     const { store } = this.#options.settings;
     if (store === undefined) return normalizePrefix("/headgate/");
     return normalizePrefix("etcd" in store ? store.etcd.prefix : store.embedded.prefix);
+  }
+
+  #backing(): RegistryBacking | undefined {
+    if (this.#store === undefined) return undefined;
+    const { opened, registry } = this.#store;
+    return { store: opened.store, prefix: registry.prefix, registry };
   }
 
   #converged(converged: Converged): void {

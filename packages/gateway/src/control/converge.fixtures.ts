@@ -4,6 +4,7 @@ import { Catalog } from "./catalog/catalog.ts";
 import { kvOf, partsOf, table, type Written } from "./catalog/catalog.fixtures.ts";
 import { Converger, type Converged, type ConvergerOptions, type StoredResource } from "./converge.ts";
 import { FakeMember, linesLog } from "./member.fixtures.ts";
+import { Discovery } from "./registry/discovery.ts";
 import { Publisher } from "./publish.ts";
 
 /** A converger with one worker. */
@@ -16,6 +17,7 @@ export async function converging(options: Partial<Pick<ConvergerOptions, "buildP
   const converger: Converger = new Converger({
     catalog,
     publisher,
+    discovery: new Discovery(catalog, () => []),
     log,
     clock: { now: () => time.now, wall: () => 0 },
     buildPlugin: options.buildPlugin ?? ((_name, version) => Promise.resolve(version)),

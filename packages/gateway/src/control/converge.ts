@@ -9,6 +9,7 @@ import { kindsInOrder, type CatalogKind, type Entry, type Version } from "./cata
 import type { Plan } from "./catalog/plan.ts";
 import { pathOf, readVersion } from "./catalog/read-version.ts";
 import type { Publisher } from "./publish.ts";
+import type { Discovery } from "./registry/discovery.ts";
 import type { KeyValue } from "./store/store.ts";
 
 /** What a store holds of a resource now. */
@@ -42,6 +43,7 @@ export type FileResult = "live" | "unchanged" | { readonly refused: string };
 export interface ConvergerOptions {
   readonly catalog: Catalog;
   readonly publisher: Publisher;
+  readonly discovery: Discovery;
   readonly clock: Clock;
   readonly log: Log;
   /** Makes a module of a plugin's source and tries it. Does not reject. */
@@ -54,6 +56,8 @@ interface Batch {
   readonly revision: number;
   readonly seenMs: number;
   readonly stored?: readonly StoredResource[];
+  /** Names under which instances came or went. */
+  readonly renewed?: ReadonlySet<string>;
   readonly file?: { readonly resources: Resources; readonly resolve: (result: FileResult) => void };
 }
 
@@ -96,6 +100,11 @@ export class Converger {
   store(revision: number, seenMs: number, stored: readonly StoredResource[]): void {
     this.#newest = revision;
     this.#push({ revision, seenMs, stored });
+  }
+
+  /** Instances came or went under these names of the registry. */
+  instances(names: ReadonlySet<string>, seenMs: number): void {
+    this.#push({ revision: this.#newest, seenMs, renewed: names });
   }
 
   /** What a file says, as a whole; it is above the store. Resolves when it is live, or refused as a whole. */
@@ -145,21 +154,26 @@ export class Converger {
   }
 
   async #converge(batches: readonly Batch[]): Promise<void> {
-    const { catalog, publisher, onConverged } = this.#options;
+    const { catalog, publisher, discovery, onConverged } = this.#options;
     const last = batches.at(-1);
     const file = last?.file;
     let before = file === undefined ? undefined : this.#setFile(file.resources);
     await this.#setStored(batches);
     const revision = last?.revision ?? this.#revision;
     const seenMs = Math.min(...batches.map((batch) => batch.seenMs));
+    const renewed = new Set(batches.flatMap((batch) => [...(batch.renewed ?? [])]));
     for (let round = 1; ; round++) {
       const plan = catalog.plan();
       const writes = writesOf(plan);
-      const change = plan.change === undefined ? undefined : { ...plan.change, revision };
+      const compiled = discovery.expand(plan, renewed);
+      const change = compiled === undefined ? undefined : { ...compiled, revision };
       if (change === undefined) {
         catalog.commit(plan);
       } else {
-        const result = await publisher.publish(change, () => catalog.commit(plan));
+        const result = await publisher.publish(change, () => {
+          catalog.commit(plan);
+          discovery.adopt(compiled);
+        });
         if (result.outcome === "refused") {
           const refusals = before === undefined ? refusalsOf(result, plan, round) : [];
           catalog.refuse(plan, refusals);

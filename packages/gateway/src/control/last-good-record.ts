@@ -16,3 +16,8 @@ export function kvOfRecord(key: Key, record: string): KeyValue {
   ]; // written by recordOf alone
   return { key, value: Buffer.from(value, "utf8"), createRevision, modRevision, version, lease };
 }
+
+/** What is kept of several keys, each with its name. */
+export function recordsOf(kvs: readonly KeyValue[]): readonly [string, string][] {
+  return kvs.map((kv) => [kv.key, recordOf(kv)]);
+}

@@ -43,7 +43,7 @@ async function layered(t: Scope, dataDir: string, settings = embedded, servesWit
     },
   });
   const layer = await StoreLayer.open({
-    ...{ settings, dataDir, version: "1.2.3", report, metrics, log, servesWithout },
+    ...{ settings, registryPrefix: "/services/", dataDir, version: "1.2.3", report, metrics, log, servesWithout },
     ...{ catalog: rig.catalog, converger: rig.converger, events: new EventBus(systemClock) },
     ...{ clock: systemClock, timers: systemTimers, random: systemRandom },
     judge: () => () => Promise.resolve({ problems: [], unreachable: [] }),

@@ -20,8 +20,10 @@ import { Nodes } from "./nodes.ts";
 import { Replicator, type ReplicaChange, type ReplicaState } from "./replicate.ts";
 import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
+import type { StoreStatus } from "./store-status.ts";
 import { Strays } from "./strays.ts";
-import { recordOf, kvOfRecord } from "./last-good-record.ts";
+import { recordOf, recordsOf, kvOfRecord } from "./last-good-record.ts";
+import { Registry } from "./registry/registry.ts";
 import { openStore, type OpenedStore } from "./store/open-store.ts";
 import type { Key, KeyValue } from "./store/store.ts";
 
@@ -30,6 +32,8 @@ const patienceMs = 2_000;
 
 export interface StoreLayerOptions {
   readonly settings: StoreSettings;
+  /** What the keys of instances begin with. */
+  readonly registryPrefix: string;
   /** Absolute. */
   readonly dataDir: string;
   readonly version: string;
@@ -49,33 +53,15 @@ export interface StoreLayerOptions {
   readonly servesWithout: boolean;
 }
 
-/** What is known of the store and of the gateways on it. */
-export interface StoreStatus {
-  /** This gateway's id. */
-  readonly node: string;
-  /** `etcd://127.0.0.1:2379/headgate/`, `embedded:./data` */
-  readonly url: string;
-  readonly kind: "etcd" | "embedded";
-  readonly connected: boolean;
-  /** One sentence. */
-  readonly reason: string;
-  /** The newest revision that is known. */
-  readonly revision: number;
-  /** Where the embedded store serves etcd's API; absent where it does not. */
-  readonly listening?: string;
-  readonly nodes: readonly (Node & { readonly self: boolean })[];
-  /** Changes that take themselves back before that time (ISO 8601) unless confirmed. */
-  readonly confirmations: readonly { readonly change: string; readonly before: string }[];
-}
-
 /** What the store says of the configuration, all the way: open, replicate, hand over, remember, and report back. */
 export class StoreLayer {
   readonly prefix: Key;
   readonly changes: Changes;
   readonly nodes: Nodes;
   readonly confirmations: Confirmations;
+  readonly registry: Registry;
+  readonly opened: OpenedStore;
   readonly #options: StoreLayerOptions;
-  readonly #opened: OpenedStore;
   readonly #replicator: Replicator;
   readonly #lastGood: LastGood;
   readonly #report: NodeReport;
@@ -103,7 +89,7 @@ export class StoreLayer {
     const { settings, dataDir, clock, timers, random, log, metrics, report, converger } = options;
     const { store } = opened;
     this.#options = options;
-    this.#opened = opened;
+    this.opened = opened;
     this.prefix = normalizePrefix("etcd" in settings ? settings.etcd.prefix : settings.embedded.prefix);
     const { prefix } = this;
     this.#strays = new Strays(prefix);
@@ -115,7 +101,9 @@ export class StoreLayer {
       onDamaged: () => this.#saveAll(),
     });
     const known = this.#lastGood.load();
-    const kvs = known === undefined ? [] : [...known.records].map(([key, record]) => kvOfRecord(key, record));
+    const all = known === undefined ? [] : [...known.records].map(([key, record]) => kvOfRecord(key, record));
+    const registryPrefix = normalizePrefix(options.registryPrefix);
+    const kvs = all.filter(({ key }) => !key.startsWith(registryPrefix));
     this.#hasCache = kvs.length > 0;
     this.#onDisk = new Set(kvs);
     const drift = metrics.counter("config_drift_total");
@@ -131,6 +119,13 @@ export class StoreLayer {
       onChange: (change) => this.#receive(change),
       onState: (state) => this.#follow(state),
       onDrift: (count) => drift.add(count),
+    });
+    this.registry = new Registry({
+      ...{ store, prefix: registryPrefix, clock, timers, random, log },
+      ...(known === undefined ? {} : { initial: { ...known, kvs: all } }),
+      onChange: (services) => converger.instances(services, clock.now()),
+      onSynced: () => this.#advance(),
+      onKeys: (set, gone) => this.#remember(recordsOf(set), gone),
     });
     this.nodes = new Nodes(prefix, () => this.nodeId, options.events);
     this.#report = new NodeReport({ store, prefix, id, clock, timers, random, log, dataDir });
@@ -161,8 +156,8 @@ export class StoreLayer {
   /** For `/v1/status`. */
   status(): StoreStatus {
     const { connected, reason } = this.#replicator.state;
-    const { kind, url } = this.#opened.store.facts;
-    const { listening } = this.#opened;
+    const { kind, url } = this.opened.store.facts;
+    const { listening } = this.opened;
     return {
       node: this.nodeId,
       kind,
@@ -177,7 +172,7 @@ export class StoreLayer {
   }
 
   get url(): string {
-    return this.#opened.store.facts.url;
+    return this.opened.store.facts.url;
   }
 
   get nodeId(): string {
@@ -190,11 +185,12 @@ export class StoreLayer {
 
   /** Whether the store's own word is known: a name that it does not have is not there. */
   get synced(): boolean {
-    return this.#replicator.state.synced;
+    return this.#replicator.state.synced && this.registry.synced;
   }
 
   start(): void {
     this.#replicator.start();
+    this.registry.start();
   }
 
   /**
@@ -263,6 +259,7 @@ export class StoreLayer {
     for (const [key, kv] of kvs) {
       if (parseKey(this.prefix, key).area === "confirm") records.push([key, recordOf(kv)]);
     }
+    for (const kv of this.registry.keys()) records.push([kv.key, recordOf(kv)]);
     this.#lastGood.replaceAll({ revision: converger.revision, clusterId, records });
   }
 
@@ -282,10 +279,11 @@ export class StoreLayer {
   async close(): Promise<void> {
     this.confirmations.stop();
     this.#replicator.stop();
+    this.registry.stop();
     await this.#report.release();
     this.#lastGood.flush();
     this.#lastGood.close();
-    await this.#opened.close();
+    await this.opened.close();
   }
 
   #receive(change: ReplicaChange): void {
@@ -337,18 +335,24 @@ export class StoreLayer {
   }
 
   #follow({ connected, reason, synced }: ReplicaState): void {
-    const { metrics, events, converger, timers } = this.#options;
+    const { metrics, events } = this.#options;
     metrics.gauge("store_connected").set(connected ? 1 : 0);
     events.publish({ type: "store", connected, reason });
     if (synced) {
-      // In the turn after: the list that made it so is handed over first.
-      timers.after(0, () => {
-        this.#goOn();
-        void converger.settled().then(() => this.#showSource());
-      });
+      this.#advance();
     } else if (!connected && (this.#hasCache || this.#options.servesWithout)) {
       this.#goOn();
     }
+  }
+
+  /** In the turn after: the list that made the configuration, or the registry, known is handed over first. */
+  #advance(): void {
+    const { converger, timers } = this.#options;
+    timers.after(0, () => {
+      if (!this.synced) return;
+      this.#goOn();
+      void converger.settled().then(() => this.#showSource());
+    });
   }
 
   /** From the disk until what the store said first is live. */

@@ -117,7 +117,7 @@ test("docs/admin.md describes exactly the endpoints there are, and every paramet
   const page = readFileSync(new URL("../../../../../docs/admin.md", import.meta.url), "utf8");
   const rows = page.matchAll(/^\| `(GET|POST|PUT|DELETE) (\/[^`]*)` +\| (\w+) +\|/gm);
   const documented = Array.from(rows, ([, method = "", path = "", access = ""]) => {
-    const spelled = path.replace("<name>", "{name}");
+    const spelled = path.replaceAll(/<(name|service|address)>/g, "{$1}");
     const paths = spelled.includes("<kind>") ? kinds.map((kind) => spelled.replace("<kind>", kind)) : [spelled];
     return paths.map((one) => `${method} ${one} ${access}`);
   }).flat();
@@ -127,7 +127,7 @@ test("docs/admin.md describes exactly the endpoints there are, and every paramet
     assert.match(page, new RegExp(`\`(\\?)?${name}\\b`, "i"), `docs/admin.md lacks ${name}`);
   }
   for (const { method, path } of endpoints) {
-    const section = path.replace(/^\/v1\/[a-z]+(?=\/\{name\}$)/, "/v1/<kind>").replace("{name}", "<name>");
+    const section = path.replace(/^\/v1\/[a-z]+(?=\/\{name\}$)/, "/v1/<kind>").replaceAll(/\{(\w+)\}/g, "<$1>");
     const ofKind = kinds.some((kind) => section === `/v1/${kind}`) ? "/v1/<kind>" : section;
     assert.ok(page.includes(`\`${method} ${ofKind}\``), `docs/admin.md lacks ${method} ${ofKind}`);
   }

@@ -76,6 +76,20 @@ export function itemSchema(value: JsonSchema): JsonSchema {
   });
 }
 
+const instances = list(
+  map({
+    address: text,
+    status: { enum: ["UP", "DOWN", "DRAINING"] },
+    weight: whole,
+    "zone?": text,
+    "version?": text,
+    leased: { ...yes, description: "It is gone when nobody keeps it alive." },
+    "held?": { ...yes, description: "It vanished with most of its service, and is kept for now." },
+    source: { enum: ["registry", "written"] },
+    "health?": { ...any, description: "Its last report." },
+  }),
+);
+
 /** What the endpoints answer. */
 export const results = {
   Problem: problem,
@@ -113,6 +127,10 @@ export const results = {
     ),
   }),
   ConfirmResult: map({ change: text }),
+  InstanceList: map({ instances }),
+  InstanceMap: map({ services: { type: "object", additionalProperties: instances } }),
+  InstanceResult: map({ service: text, address: text }),
+  AnnounceResult: map({ ttl: { ...text, description: "It stays for so long." } }),
   Explanation: { type: "object" },
   Status: map({
     version: text,

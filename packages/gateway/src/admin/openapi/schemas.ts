@@ -1,7 +1,7 @@
 import { documentJsonSchema } from "@headgate/schema";
 import { z } from "zod";
 import { explainInput } from "../../control/explain.ts";
-import { applyBody, checkBody, confirmBody, rollbackBody } from "../bodies.ts";
+import { announceBody, applyBody, checkBody, confirmBody, healthBody, rollbackBody } from "../bodies.ts";
 import { itemSchema, results } from "./results.ts";
 
 /** A JSON Schema (draft 2020-12), as OpenAPI 3.1 takes it. */
@@ -24,7 +24,9 @@ export type SchemaName =
   | "ApplyRequest"
   | "CheckRequest"
   | "RollbackRequest"
-  | "ConfirmRequest";
+  | "ConfirmRequest"
+  | "AnnounceRequest"
+  | "HealthReport";
 
 /** The section of a document that holds values of this kind. */
 const sections: Readonly<Record<Exclude<ValueName, "Plugin" | "Settings">, string>> = {
@@ -84,6 +86,8 @@ export function allSchemas(): Readonly<Record<string, JsonSchema>> {
     CheckRequest: bodySchema(checkBody),
     RollbackRequest: bodySchema(rollbackBody),
     ConfirmRequest: bodySchema(confirmBody),
+    AnnounceRequest: bodySchema(announceBody),
+    HealthReport: bodySchema(healthBody),
   };
 }
 
