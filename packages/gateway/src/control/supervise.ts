@@ -161,6 +161,8 @@ export class Supervisor {
   /** Opens the listening sockets of all workers. Rejects when one cannot listen. */
   async listen(): Promise<readonly BoundAddress[]> {
     this.#phase = "listening";
+    // What a busy machine took to start is not held against who serves from now on.
+    for (const slot of this.#slots) slot.silentChecks = 0;
     // One that is being replaced right now listens by itself as soon as it can serve.
     const ready = this.#slots.filter((slot) => slot.joined);
     const answers = await Promise.all(ready.map((slot) => this.#listen(slot)));
