@@ -269,6 +269,23 @@ test("a worker whose loop stands still is ended and replaced; one that turns is 
   );
 });
 
+test("a machine that is slow while the workers start costs none of them its place when they begin to serve", async () => {
+  const { supervisor, publisher, timers, heartbeats, restarts } = fleet(1);
+  await supervisor.boot();
+  // Silent for longer than a worker that serves may be.
+  await timers.advance(10_000);
+  const change = { revision: 1, global: [] };
+  await publisher.publish(change, () => undefined);
+  await supervisor.listen();
+  await timers.advance(1_000);
+  assert.equal(restarts(), 0);
+  for (let second = 0; second < 10; second++) {
+    Atomics.add(heartbeats, 1, 1);
+    await timers.advance(1_000);
+  }
+  assert.equal(restarts(), 0);
+});
+
 test("draining tells all workers and ends when they are gone; nobody is replaced", async () => {
   const { supervisor, workers, serve } = fleet(2);
   await serve();
