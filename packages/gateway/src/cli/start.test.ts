@@ -207,7 +207,6 @@ test("an address that is taken is told in one sentence, and the exit code is 1",
 for (const [what, args, status, text] of [
   ["no command", [], 2, /Usage: headgate/],
   ["an unknown command", ["strat"], 2, /Did you mean start/],
-  ["a command of a later version", ["register", "users", ":1"], 2, /not available in this version/],
   ["a store of another kind", ["start", "--store", "redis://127.0.0.1"], 2, /--store: expected etcd:.*embedded:/],
   ["a document that is not there", ["start", "-c", "none.yaml"], 1, /none\.yaml.*does not exist/],
   [

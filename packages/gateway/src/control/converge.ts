@@ -203,12 +203,9 @@ export class Converger {
 
   async #setStored(batches: readonly Batch[]): Promise<void> {
     const { catalog, buildPlugin } = this.#options;
-    // Of several versions of one resource only the newest is read.
-    const newest = new Map<string, StoredResource>();
-    for (const { stored = [] } of batches) for (const one of stored) newest.set(`${one.kind}/${one.name}`, one);
     let count = 0;
     // Plugins last: they are tried with the settings that came with them.
-    const [plugins, others] = partition([...newest.values()], ({ kind }) => kind === "plugins");
+    const [plugins, others] = partition(newestOf(batches), ({ kind }) => kind === "plugins");
     for (const { kind, name, kv } of [...others, ...plugins]) {
       let version = kv === undefined ? undefined : readVersion(kind, name, kv);
       if (kind === "plugins" && version?.value !== undefined) version = await buildPlugin(name, version);
@@ -242,6 +239,15 @@ export class Converger {
   #restoreFile(before: readonly FileVersion[]): void {
     for (const { kind, name, version } of before) this.#options.catalog.set("file", kind, name, version);
   }
+}
+
+/** Of several versions of one resource only the newest is read. One batch names each of its resources once. */
+function newestOf(batches: readonly Batch[]): readonly StoredResource[] {
+  const [only] = batches;
+  if (batches.length === 1) return only?.stored ?? [];
+  const newest = new Map<string, StoredResource>();
+  for (const { stored = [] } of batches) for (const one of stored) newest.set(`${one.kind}/${one.name}`, one);
+  return [...newest.values()];
 }
 
 function partition<T>(all: readonly T[], is: (one: T) => boolean): readonly [T[], T[]] {
