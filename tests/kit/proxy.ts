@@ -150,7 +150,7 @@ function serviceOf(address: string, more: Partial<ServiceResource> = {}): Servic
   return {
     instances: [{ address, weight: 1 }],
     protocol: "http",
-    balance: "round-robin",
+    balance: { policy: "round-robin" },
     use: [],
     timeouts: { connectMs: 2_000, firstByteMs: 15_000, idleMs: 60_000 },
     retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },

@@ -1,4 +1,5 @@
 import { nameProblem } from "./leaves.ts";
+import { checkPolicies } from "./check-policies.ts";
 import { fullAddress } from "./normalize.ts";
 import { quote } from "./problems.ts";
 import type { Path, Problem } from "./problems.ts";
@@ -39,11 +40,23 @@ export function checkRoute(route: unknown, path: Path): Problem[] {
   if (respond !== undefined && fallback !== undefined) {
     problems.push(error([...path, "fallback"], 'a fallback has no use beside "respond"', "remove fallback"));
   }
+  problems.push(...checkDelivery(route, path));
   problems.push(...checkDestinations(to, [...path, "to"]), ...checkFallback(fallback, [...path, "fallback"]));
   if (isMap(match)) problems.push(...checkMatch(match, [...path, "match"]));
   for (const [index, one] of entriesOf(match)) problems.push(...checkMatch(one, [...path, "match", index]));
   problems.push(...checkChain(route["use"], [...path, "use"]));
   return problems;
+}
+
+function checkDelivery({ delivery, respond, to }: MapOf, path: Path): Problem[] {
+  const written = isMap(delivery) ? (delivery["mode"] ?? "async") : delivery;
+  if (written !== "async") return [];
+  const at = [...path, "delivery"];
+  if (respond !== undefined) return [error(at, 'has no use beside "respond": nothing is delivered', "remove delivery")];
+  if (Array.isArray(to) && to.length > 1) {
+    return [error(at, "needs one service that messages go to", "name one service under to, or remove delivery")];
+  }
+  return [];
 }
 
 function checkDestinations(to: unknown, path: Path): Problem[] {
@@ -145,6 +158,7 @@ export function checkService(service: unknown, path: Path): Problem[] {
       problems.push(error(at, `${quote(address)} is listed twice`, `remove it, or raise the weight of entry ${first}`));
     else seen.set(address, index);
   }
+  problems.push(...checkPolicies(service, path));
   const { instances, discover } = service;
   if (discover !== undefined) return [...problems, ...checkChain(service["use"], [...path, "use"])];
   if (instances === undefined || (Array.isArray(instances) && instances.length === 0)) {

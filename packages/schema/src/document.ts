@@ -1,5 +1,6 @@
 import { z } from "zod";
 import * as leaf from "./leaves.ts";
+import { serviceSchemaOf } from "./service-schema.ts";
 import { bytes, duration, ratio, timeout } from "./units.ts";
 
 /*
@@ -11,7 +12,6 @@ const name = leaf.checkedText(leaf.nameProblem);
 const nonEmpty = z.string().min(1);
 const network = leaf.checkedText(leaf.networkProblem);
 const listenAddress = leaf.checkedText((address) => leaf.addressProblem(address, 0, false));
-const instanceAddress = leaf.checkedText((address) => leaf.addressProblem(address, 1, true));
 const headerName = leaf.checkedText(leaf.headerNameProblem);
 const headerValue = leaf.checkedText(leaf.headerValueProblem);
 
@@ -44,61 +44,32 @@ export const respondSchema = z.strictObject({
   body: z.string().prefault(""),
 });
 
-const weight = z.int().min(0).max(1_000_000).prefault(1);
+/** Store-and-forward: answered once durably queued, delivered afterwards. */
+const deliverySchema = z.strictObject({
+  mode: z.enum(["sync", "async"]).prefault("async"),
+  deadline: duration({ minMs: 1_000, maxMs: 30 * 24 * 3_600_000 }).prefault("24h"),
+  backoff: duration({ minMs: 10, maxMs: 3_600_000 }).prefault("1s"),
+  backoffMax: duration({ minMs: 10, maxMs: 24 * 3_600_000 }).prefault("10m"),
+  body: bytes({ max: 16 * 1024 ** 2 }).prefault("1MiB"),
+});
+
+/** What `delivery: async` means. */
+export const defaultDelivery = deliverySchema.parse({});
 
 export const routeSchema = z.strictObject({
   match: z.union([matchSchema, z.array(matchSchema).min(1)]).optional(),
   use: z.array(chainEntrySchema).prefault([]),
-  to: z.union([name, z.array(z.strictObject({ service: name, weight })).min(1)]).optional(),
+  to: z.union([name, z.array(z.strictObject({ service: name, weight: leaf.weight() })).min(1)]).optional(),
   respond: respondSchema.optional(),
   fallback: z.strictObject({ service: name.optional(), respond: respondSchema.optional() }).optional(),
   timeout: timeout().optional(),
   priority: z.int().min(-1_000_000).max(1_000_000).prefault(0),
+  delivery: z.union([z.enum(["sync", "async"]), deliverySchema]).prefault("sync"),
+  importance: z.enum(["low", "normal", "high", "critical"]).prefault("normal"),
 });
 
-const retryOnExpected = 'expected "connect", "reset", "timeout" or a status from 400 to 599';
-
-/** A status may be written as a number too: `502` without quotes is what YAML makes of it. */
-const retryOn = z.union(
-  [
-    z.enum(["connect", "reset", "timeout"]),
-    z.int({ error: retryOnExpected }).min(400, retryOnExpected).max(599, retryOnExpected),
-    z.string().regex(/^[45]\d\d$/, retryOnExpected),
-  ],
-  { error: retryOnExpected },
-);
-
-export const serviceSchema = z.strictObject({
-  instances: z
-    .array(z.strictObject({ address: instanceAddress, weight, zone: nonEmpty.max(128).optional() }))
-    .prefault([]),
-  discover: z.strictObject({ etcd: name }).optional(),
-  protocol: z.enum(["http"]).prefault("http"),
-  balance: z.enum(["round-robin"]).prefault("round-robin"),
-  timeouts: z
-    .strictObject({
-      connect: timeout().prefault("2s"),
-      firstByte: timeout().prefault("15s"),
-      idle: timeout().prefault("60s"),
-    })
-    .prefault({}),
-  retry: z
-    .strictObject({
-      attempts: z.int().min(0).max(10).prefault(1),
-      on: z.array(retryOn).prefault(["connect", "reset"]),
-      budget: ratio().prefault("20%"),
-      backoff: duration({ maxMs: 60_000 }).prefault("25ms"),
-      perTry: timeout().optional(),
-    })
-    .prefault({}),
-  pool: z
-    .strictObject({
-      max: z.int().min(1).max(65_536).prefault(256),
-      idle: timeout().prefault("60s"),
-    })
-    .prefault({}),
-  use: z.array(chainEntrySchema).prefault([]),
-});
+/** What a service may say; `service-schema.ts` has its policies. */
+export const serviceSchema = serviceSchemaOf(chainEntrySchema);
 
 export const consumerSchema = z.strictObject({
   keys: z.array(nonEmpty.max(4096)).prefault([]),
@@ -153,6 +124,22 @@ export const gatewaySchema = z.strictObject({
   dataDir: nonEmpty.prefault("./data"),
   store: storeSchema.optional(),
   registry: z.strictObject({ prefix: anyPrefix.prefault("/services/") }).prefault({}),
+  zone: nonEmpty.max(128).optional(),
+  redis: z.strictObject({ url: leaf.checkedText(leaf.redisUrlProblem) }).optional(),
+  queue: z
+    .strictObject({
+      store: z.enum(["embedded", "redis"]).prefault("embedded"),
+      messages: z.int().min(1).max(100_000_000).prefault(100_000),
+      size: bytes({ min: 1024 ** 2 }).prefault("1GiB"),
+      deadLetters: z.int().min(1).max(100_000_000).prefault(10_000),
+    })
+    .prefault({}),
+  overload: z
+    .union([
+      z.literal(false),
+      z.strictObject({ utilization: ratio().prefault("95%"), delay: timeout().prefault("100ms") }),
+    ])
+    .prefault({}),
   trustedProxies: z.array(network).prefault([]),
   timeouts: z
     .strictObject({

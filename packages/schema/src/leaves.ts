@@ -162,3 +162,22 @@ export function keyPrefixProblem(prefix: string): string | undefined {
   if (/^(\/[A-Za-z0-9._-]+)+\/?$/.test(prefix)) return undefined;
   return `${quote(prefix)} is not a prefix: expected a path such as "/headgate/"`;
 }
+
+/** The share of the requests that one of several takes: 0 none. */
+export function weight() {
+  return z.int().min(0).max(1_000_000).prefault(1);
+}
+
+/** A request target for a health check: a path, with a query if there is one. */
+export function targetProblem(target: string): string | undefined {
+  return /^\/[\x21-\x7e]{0,2047}$/.test(target) && !target.includes("#")
+    ? undefined
+    : `${quote(target)} is not a path such as "/healthz"`;
+}
+
+/** Where a Redis server is. */
+export function redisUrlProblem(url: string): string | undefined {
+  return /^rediss?:\/\//.test(url) && URL.canParse(url)
+    ? undefined
+    : `${quote(url)} is not an address such as "redis://127.0.0.1:6379"`;
+}

@@ -8,7 +8,6 @@ import type {
   PluginResource,
   RespondSettings,
   RouteResource,
-  ServiceResource,
   StoreSettings,
   TextCondition,
 } from "./resources.ts";
@@ -20,8 +19,8 @@ import type {
   pluginSchema,
   respondSchema,
   routeSchema,
-  serviceSchema,
 } from "./document.ts";
+import { defaultDelivery } from "./document.ts";
 
 /*
  * From what the schemas accept to the resources the rest works with: units in names, shorthands expanded, names that
@@ -84,40 +83,20 @@ export function toRoute(written: z.output<typeof routeSchema>): RouteResource {
     ...(fallback === undefined ? {} : { fallback: toFallback(fallback) }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     priority: written.priority,
+    ...toDelivery(written.delivery),
+    ...(written.importance === "normal" ? {} : { importance: written.importance }),
   };
+}
+
+function toDelivery(written: z.output<typeof routeSchema>["delivery"]): Pick<RouteResource, "delivery"> {
+  if (written === "sync") return {};
+  const { mode, deadline, backoff, backoffMax, body } = written === "async" ? defaultDelivery : written;
+  if (mode === "sync") return {};
+  return { delivery: { deadlineMs: deadline, backoffMs: backoff, backoffMaxMs: backoffMax, bodyBytesMax: body } };
 }
 
 function toFallback(written: NonNullable<z.output<typeof routeSchema>["fallback"]>): Fallback {
   return written.respond === undefined ? { service: written.service ?? "" } : { respond: toRespond(written.respond) };
-}
-
-export function toService(written: z.output<typeof serviceSchema>): ServiceResource {
-  const { timeouts, retry, pool } = written;
-  return {
-    instances: written.instances.map(({ address, weight, zone }) => ({
-      address: address.toLowerCase(),
-      weight,
-      ...(zone === undefined ? {} : { zone }),
-    })),
-    ...(written.discover === undefined ? {} : { discover: written.discover }),
-    protocol: written.protocol,
-    balance: written.balance,
-    timeouts: { connectMs: timeouts.connect, firstByteMs: timeouts.firstByte, idleMs: timeouts.idle },
-    retry: {
-      attempts: retry.attempts,
-      on: [...new Set(retry.on.map(toRetryOn))],
-      budgetRatio: retry.budget,
-      backoffMs: retry.backoff,
-      ...(retry.perTry === undefined ? {} : { perTryMs: retry.perTry }),
-    },
-    pool: { max: pool.max, idleMs: pool.idle },
-    use: written.use.map(toChainEntry),
-  };
-}
-
-function toRetryOn(written: string | number): ServiceResource["retry"]["on"][number] {
-  if (written === "connect" || written === "reset" || written === "timeout") return written;
-  return `${Number(written)}`;
 }
 
 export function toConsumer({ keys, groups, jwt }: z.output<typeof consumerSchema>): ConsumerResource {
@@ -153,6 +132,17 @@ export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySetti
     accessLog: { path: written.accessLog.path, format: written.accessLog.format },
     ...(written.store === undefined ? {} : { store: toStore(written.store) }),
     registry: { prefix: slashed(written.registry.prefix) },
+    ...(written.zone === undefined ? {} : { zone: written.zone }),
+    ...(written.redis === undefined ? {} : { redis: written.redis }),
+    queue: {
+      store: written.queue.store,
+      messages: written.queue.messages,
+      bytes: written.queue.size,
+      deadLetters: written.queue.deadLetters,
+    },
+    ...(written.overload === false
+      ? {}
+      : { overload: { utilizationRatio: written.overload.utilization, delayMs: written.overload.delay } }),
   };
 }
 

@@ -53,6 +53,24 @@ export interface RouteResource {
   /** The whole exchange, from the request's head to the last byte of the answer. Absent: no limit beyond the service's. */
   readonly timeoutMs?: number;
   readonly priority: number;
+  /** Store-and-forward. Absent: the client waits for the instance. */
+  readonly delivery?: DeliverySettings;
+  /** Who goes last when the gateway is overloaded. Absent: normal. */
+  readonly importance?: Importance;
+}
+
+/** In the order in which requests are refused when there is too much to do. */
+export type Importance = "low" | "normal" | "high" | "critical";
+
+/** How what was queued is delivered. */
+export interface DeliverySettings {
+  /** From the 202 to the dead-letter list. */
+  readonly deadlineMs: number;
+  /** Before the second try; doubles up to `backoffMaxMs`, with full jitter. */
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  /** Largest body that is taken; HG_BODY_TOO_LARGE beyond. */
+  readonly bodyBytesMax: number;
 }
 
 export interface InstanceResource {
@@ -88,15 +106,103 @@ export interface DiscoverSettings {
   readonly etcd: string;
 }
 
+/** Where the text that decides an instance is taken from. */
+export type HashKey =
+  { readonly from: "header" | "cookie" | "query" | "param"; readonly name: string } | { readonly from: "client" };
+
+export type BalanceSettings =
+  | { readonly policy: "peak-ewma" | "least-requests" | "round-robin" }
+  /** Maglev. `loadFactor`: no instance takes more than this multiple of its share of what is under way. Absent: no bound. */
+  | { readonly policy: "hash"; readonly key: HashKey; readonly loadFactor?: number }
+  /** A cookie names the instance. `ttlMs` absent: as long as the browser runs. */
+  | {
+      readonly policy: "sticky";
+      readonly cookie: string;
+      readonly ttlMs?: number;
+      readonly path: string;
+      readonly secure: boolean;
+    };
+
+export interface CircuitBreakerSettings {
+  /** Opens above this share of failures in the window, 0..1. */
+  readonly failureRatio: number;
+  readonly windowMs: number;
+  /** The shares are not looked at below this many requests in the window. */
+  readonly minRequests: number;
+  /** Failures in a row that open it, of one instance; 0: none do. */
+  readonly consecutive: number;
+  /** Doubles with each opening that follows a failed trial, up to `openMaxMs`. */
+  readonly openMs: number;
+  readonly openMaxMs: number;
+  /** An answer whose head took longer is a slow one. Absent: none is. */
+  readonly slowCallMs?: number;
+  /** Opens above this share of slow calls in the window, 0..1. */
+  readonly slowRatio: number;
+  /** Trials that are let through when half-open, and that all must succeed to close it. */
+  readonly halfOpenRequests: number;
+}
+
+/** Passive detection: instances that fail are left out for a while. */
+export interface OutlierDetectionSettings {
+  /** Most of a service's instances that are ejected at a time, 0..1. */
+  readonly maxEjectedRatio: number;
+  /** The first ejection; each further one is longer by this. */
+  readonly baseMs: number;
+  readonly maxMs: number;
+  /** Failures in a row that eject. */
+  readonly consecutive: number;
+  /** How often the shares of success of the instances are compared. */
+  readonly intervalMs: number;
+}
+
+/** Active checks, one prober a gateway. */
+export interface HealthCheckSettings {
+  readonly type: "http" | "tcp";
+  readonly path: string;
+  readonly method: "GET" | "HEAD" | "OPTIONS";
+  /** The `Host` field; absent: the instance's address. */
+  readonly host?: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Inclusive ranges. */
+  readonly statuses: readonly { readonly from: number; readonly to: number }[];
+  /** The beginning of the body must hold it. */
+  readonly body?: string;
+  /** Absent: the instance's own. */
+  readonly port?: number;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Passed checks in a row that make a sick instance a healthy one. */
+  readonly healthy: number;
+  /** Failed checks in a row that make a healthy instance a sick one. */
+  readonly unhealthy: number;
+}
+
+/** Most requests to a service at a time, over all workers: given, or found by its answers. */
+export type ConcurrencySettings =
+  | { readonly type: "fixed"; readonly limit: number }
+  | { readonly type: "adaptive"; readonly min: number; readonly max: number; readonly initial: number };
+
 export interface ServiceResource {
   /** Those that are always there; with `discover`, besides those that announce themselves. */
   readonly instances: readonly InstanceResource[];
   readonly discover?: DiscoverSettings;
   readonly protocol: "http";
-  /** Weighted round-robin is the only balancer yet. */
-  readonly balance: "round-robin";
+  readonly balance: BalanceSettings;
+  /** Whether instances of the gateway's own zone go before others. Absent: they do. */
+  readonly preferZone?: boolean;
+  /** How long a new or recovered instance takes to reach its share. Absent: it has it at once. */
+  readonly slowStartMs?: number;
+  /** Below this share of available instances all are used, 0..1. Absent: never. */
+  readonly panicThreshold?: number;
   readonly timeouts: ServiceTimeouts;
   readonly retry: RetryPolicy;
+  /** A second attempt, of requests that may be repeated, while the first is not answered. */
+  readonly hedging?: { readonly afterMs: number; readonly max: number };
+  readonly circuitBreaker?: CircuitBreakerSettings;
+  /** Absent: nobody is ejected. */
+  readonly outlierDetection?: OutlierDetectionSettings;
+  readonly healthCheck?: HealthCheckSettings;
+  readonly concurrency?: ConcurrencySettings;
   readonly pool: { readonly max: number; readonly idleMs: number };
   /** Steps in front of this service, behind those of the route. */
   readonly use: readonly ChainEntry[];
@@ -190,4 +296,30 @@ export interface GatewaySettings {
   readonly store?: StoreSettings;
   /** What the keys of the registry begin with, in the same store; ends with `/`. */
   readonly registry: { readonly prefix: string };
+  /** Where this gateway stands; instances of the same zone are preferred. */
+  readonly zone?: string;
+  readonly redis?: { readonly url: string };
+  /** Where requests wait that are delivered later. Absent: as by default. */
+  readonly queue?: QueueSettings;
+  /** When requests are refused at the door. Absent: never. */
+  readonly overload?: OverloadSettings;
+}
+
+/** The queue of routes with `delivery: async`. */
+export interface QueueSettings {
+  /** `embedded`: in the data directory; `redis`: in Redis Streams, shared by several gateways. */
+  readonly store: "embedded" | "redis";
+  /** Most messages that wait; beyond, requests are answered with HG_OVERLOADED. */
+  readonly messages: number;
+  readonly bytes: number;
+  /** Most messages in the dead-letter list; the oldest go first. */
+  readonly deadLetters: number;
+}
+
+/** A worker that is busier than this, or later, sheds load. */
+export interface OverloadSettings {
+  /** Share of time the event loop is busy, 0..1. */
+  readonly utilizationRatio: number;
+  /** How late the event loop is. */
+  readonly delayMs: number;
 }

@@ -16,7 +16,6 @@ const removeTls = "terminate TLS in front of the gateway";
 const unavailable: readonly Unavailable[] = [
   { path: ["certificates"], what: "TLS", instead: removeTls },
   { path: ["gateway", "listen", "*", "tls"], what: "TLS", instead: removeTls },
-  { path: ["gateway", "redis"], what: "Redis", instead: "limits are counted over all workers of this gateway" },
   { path: ["gateway", "tracing"], what: "tracing", instead: "the access log holds the trace id of each request" },
   {
     path: ["services", "*", "discover"],
@@ -24,27 +23,12 @@ const unavailable: readonly Unavailable[] = [
     instead: 'use "etcd", or list the instances under "instances"',
     values: ["dns", "consul", "nacos", "kubernetes"],
   },
-  { path: ["services", "*", "circuitBreaker"], what: "circuit breaking" },
-  { path: ["services", "*", "outlierDetection"], what: "outlier detection" },
-  { path: ["services", "*", "healthCheck"], what: "health checking" },
-  {
-    path: ["services", "*", "concurrency"],
-    what: "limiting concurrency",
-    instead: '"pool.max" bounds the connections to one instance',
-  },
-  { path: ["services", "*", "hedging"], what: "hedging", instead: '"retry" repeats failed attempts' },
   { path: ["services", "*", "tls"], what: "TLS to instances", instead: "use plain HTTP to the instances" },
   {
     path: ["services", "*", "protocol"],
     what: "this protocol",
     instead: 'use "http"',
     values: ["https", "h2c", "grpc"],
-  },
-  {
-    path: ["services", "*", "balance"],
-    what: "this balancing",
-    instead: "weighted round-robin is used",
-    values: ["least-requests", "peak-ewma", "hash", "sticky"],
   },
 ];
 

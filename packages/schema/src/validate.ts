@@ -10,7 +10,8 @@ import {
   serviceSchema,
 } from "./document.ts";
 import { nameProblem } from "./leaves.ts";
-import { toChainEntry, toConsumer, toGateway, toPlugin, toRoute, toService } from "./normalize.ts";
+import { toChainEntry, toConsumer, toGateway, toPlugin, toRoute } from "./normalize.ts";
+import { toService } from "./normalize-service.ts";
 import { parseWith, typeOf, unknownKey } from "./problems.ts";
 import type { Path, Problem } from "./problems.ts";
 import { unreachableRoutes } from "./reach.ts";

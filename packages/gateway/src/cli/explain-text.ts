@@ -80,7 +80,7 @@ function destinationLines(destination: Destination): string[] {
 
 function serviceLines(service: ExplainedService, share: string): string[] {
   if (!service.exists) return [`  ${service.service}:${share} there is no such service`];
-  const facts = [service.balance ?? ""];
+  const facts = service.balance === undefined ? [] : [balanceText(service.balance)];
   const { timeouts, retry } = service;
   if (timeouts !== undefined) {
     facts.push(
@@ -97,6 +97,17 @@ function serviceLines(service: ExplainedService, share: string): string[] {
         `    ${address} weight ${weight}${zone === undefined ? "" : ` zone ${zone}`}${origin(where)}`,
     ),
   ];
+}
+
+function balanceText(balance: NonNullable<ExplainedService["balance"]>): string {
+  switch (balance.policy) {
+    case "hash":
+      return balance.key.from === "client" ? "hash of the client" : `hash of ${balance.key.from} ${balance.key.name}`;
+    case "sticky":
+      return `sticky by cookie ${balance.cookie}`;
+    default:
+      return balance.policy;
+  }
 }
 
 function retryText(attempts: number): string {

@@ -61,7 +61,7 @@ test("a document is explained offline, with file and line", async () => {
     "       pass  method: GET; is GET",
     "  1. request-id, global (a.yaml:1)",
     "       FAIL  when method: POST; is GET",
-    "  users: 100 %, round-robin, connect 2s, first byte 15s, idle 1m, up to 1 retry (a.yaml:10)",
+    "  users: 100 %, peak-ewma, connect 2s, first byte 15s, idle 1m, up to 1 retry (a.yaml:10)",
     "    127.0.0.1:3001 weight 1 (a.yaml:12)",
   ]) {
     assert.ok(out.split("\n").includes(line), `${JSON.stringify(line)} in\n${out}`);

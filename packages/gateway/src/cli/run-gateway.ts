@@ -100,6 +100,7 @@ class Gateway implements RunningGateway {
       settings: options.first.value.gateway,
       dataDir: this.#dataDir,
       hasFile: options.file !== undefined,
+      workers: Math.max(1, this.workers),
       report: this.#report,
       metrics,
       random: systemRandom,

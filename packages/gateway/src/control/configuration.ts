@@ -48,6 +48,8 @@ export interface ConfigurationOptions {
   /** Whether there is a file at all; without one `first` holds settings only. */
   readonly hasFile: boolean;
   readonly plugins: PluginBuilder;
+  /** How many workers there are, at least 1. */
+  readonly workers: number;
   readonly report: Report;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -79,7 +81,11 @@ export class Configuration {
     this.#catalog = new Catalog(table);
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
-    this.#discovery = new Discovery(this.#catalog, (name) => this.#store?.registry.instances(name) ?? []);
+    this.#discovery = new Discovery(
+      this.#catalog,
+      (name) => this.#store?.registry.instances(name) ?? [],
+      options.workers,
+    );
     this.instances = new Instances({ services: () => this.#catalog.live.services, backing: () => this.#backing() });
     this.publisher = new Publisher(
       () => ({ ...this.#whole(), revision: this.#converger.revision }),
@@ -110,7 +116,8 @@ export class Configuration {
 
   /** For a worker that arrives. */
   #whole(): CompiledChange {
-    return { ...this.#catalog.whole(), services: { set: this.#discovery.services, delete: [] } };
+    const { services, memories } = this.#discovery;
+    return { ...this.#catalog.whole(), services: { set: services, delete: [] }, memories };
   }
 
   /** `undefined`: there is no store. */

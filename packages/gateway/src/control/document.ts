@@ -3,8 +3,10 @@ import { formatBytes, formatDuration } from "@headgate/schema";
 import type {
   ChainEntry,
   ConsumerResource,
+  DeliverySettings,
   GatewaySettings,
   Match,
+  QueueSettings,
   Resources,
   RouteResource,
   ServiceResource,
@@ -12,6 +14,7 @@ import type {
 } from "@headgate/schema";
 import type { CatalogKind, Value, ValueOf } from "./catalog/entry.ts";
 import { redactSettings } from "./redact.ts";
+import { writtenPolicies } from "./written-service.ts";
 
 type Written = Record<string, unknown>;
 
@@ -73,7 +76,7 @@ class Writer {
     return { [name]: this.#show(settings) ?? null, ...(when === undefined ? {} : { when: writtenMatch(when) }) };
   }
 
-  route({ match, use, timeoutMs, priority, to, ...rest }: RouteResource): Written {
+  route({ match, use, timeoutMs, priority, to, delivery, ...rest }: RouteResource): Written {
     const [only] = match;
     const [destination] = to ?? [];
     const single = to?.length === 1 && destination?.weight === 1;
@@ -84,27 +87,12 @@ class Writer {
       ...rest,
       ...(timeoutMs === undefined ? {} : { timeout: formatDuration(timeoutMs) }),
       ...(priority === 0 ? {} : { priority }),
+      ...(delivery === undefined ? {} : { delivery: writtenDelivery(delivery) }),
     };
   }
 
-  service({ timeouts, retry, pool, use, ...rest }: ServiceResource): Written {
-    return {
-      ...rest,
-      timeouts: {
-        connect: formatDuration(timeouts.connectMs),
-        firstByte: formatDuration(timeouts.firstByteMs),
-        idle: formatDuration(timeouts.idleMs),
-      },
-      retry: {
-        attempts: retry.attempts,
-        on: retry.on,
-        budget: retry.budgetRatio,
-        backoff: formatDuration(retry.backoffMs),
-        ...(retry.perTryMs === undefined ? {} : { perTry: formatDuration(retry.perTryMs) }),
-      },
-      pool: { max: pool.max, idle: formatDuration(pool.idleMs) },
-      ...(use.length === 0 ? {} : { use: this.chain(use) }),
-    };
+  service({ use, ...policies }: ServiceResource): Written {
+    return { ...writtenPolicies(policies), ...(use.length === 0 ? {} : { use: this.chain(use) }) };
   }
 }
 
@@ -112,10 +100,26 @@ function each<T>(resources: Readonly<Record<string, T>>, write: (resource: T) =>
   return Object.fromEntries(Object.entries(resources).map(([name, resource]) => [name, write(resource)]));
 }
 
-function writtenGateway({ timeouts, limits, store, ...settings }: GatewaySettings, secrets: boolean): Written {
+function writtenDelivery({ deadlineMs, backoffMs, backoffMaxMs, bodyBytesMax }: DeliverySettings): Written {
+  return {
+    deadline: formatDuration(deadlineMs),
+    backoff: formatDuration(backoffMs),
+    backoffMax: formatDuration(backoffMaxMs),
+    body: formatBytes(bodyBytesMax),
+  };
+}
+
+function writtenGateway(gateway: GatewaySettings, secrets: boolean): Written {
+  const { timeouts, limits, store, redis, queue, overload, ...settings } = gateway;
   return {
     ...settings,
     ...(store === undefined ? {} : { store: secrets ? store : redactSettings(store) }),
+    ...(redis === undefined ? {} : { redis: secrets ? redis : redactSettings(redis) }),
+    ...(queue === undefined ? {} : { queue: writtenQueue(queue) }),
+    overload: overload !== undefined && {
+      utilization: overload.utilizationRatio,
+      delay: formatDuration(overload.delayMs),
+    },
     timeouts: {
       requestHead: formatDuration(timeouts.requestHeadMs),
       requestBodyIdle: formatDuration(timeouts.requestBodyIdleMs),
@@ -129,6 +133,10 @@ function writtenGateway({ timeouts, limits, store, ...settings }: GatewaySetting
       connections: limits.connections,
     },
   };
+}
+
+function writtenQueue({ bytes, ...queue }: QueueSettings): Written {
+  return { ...queue, size: formatBytes(bytes) };
 }
 
 function writtenMatch({ headers, query, cookies, ...match }: Match): Written {

@@ -19,6 +19,7 @@ const changes: Record<string, SnapshotChange> = {
   "settings of every kind": withSettings({ text: "ü\u2028\0", list: [1, -0.5, true, {}], empty: "" }),
   "a setting that is null": withSettings({ nothing: null }),
   "a text that says null": withSettings({ text: "null" }),
+  "settings of nothing": { revision: 2, global: [] },
   "numbers that are not finite": withSettings({ most: Infinity, least: -Infinity, none: NaN }),
 };
 
@@ -50,4 +51,14 @@ test("other messages stay as they are", () => {
   const message: ToWorker = { type: "commit", id: 5 };
   assert.equal(packMessage(message), message);
   assert.equal(unpackMessage(message), message);
+});
+
+test("the memory of a service is the same on both sides", () => {
+  const memories = { users: { service: new SharedArrayBuffer(8), instances: { "a:80": new SharedArrayBuffer(8) } } };
+  const change: SnapshotChange = { revision: 1, memories };
+  const message = crossed({ type: "prepare", id: 1, change });
+  const received = message.type === "prepare" ? message.change.memories?.["users"]?.instances["a:80"] : undefined;
+  assert.ok(received !== undefined);
+  new Int32Array(received)[0] = 7;
+  assert.equal(new Int32Array(memories.users.instances["a:80"])[0], 7);
 });

@@ -2,7 +2,15 @@ import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { ToWorker } from "./worker-messages.ts";
 
 /** A message as it crosses to a thread. */
-export type PackedMessage = ToWorker | { readonly type: "prepare-text"; readonly id: number; readonly text: string };
+export type PackedMessage =
+  | ToWorker
+  | {
+      readonly type: "prepare-text";
+      readonly id: number;
+      readonly text: string;
+      /** Shared, not copied: beside the text. */
+      readonly memories: SnapshotChange["memories"];
+    };
 
 const texts = new WeakMap<SnapshotChange, string>();
 
@@ -15,16 +23,20 @@ export function packMessage(message: ToWorker): PackedMessage {
   const { id, change } = message;
   let text = texts.get(change);
   if (text === undefined) {
-    text = JSON.stringify(change);
+    text = JSON.stringify({ ...change, memories: undefined });
     texts.set(change, text);
   }
   // Of plain data JSON loses only the numbers that are not finite (`.inf` in the settings of a plugin): they become null.
-  return text.includes("null") ? message : { type: "prepare-text", id, text };
+  return text.includes("null") ? message : { type: "prepare-text", id, text, memories: change.memories };
 }
 
 /** What `packMessage` made a message of. */
 export function unpackMessage(packed: PackedMessage): ToWorker {
   if (packed.type !== "prepare-text") return packed;
-  // Written above from a change.
-  return { type: "prepare", id: packed.id, change: JSON.parse(packed.text) as SnapshotChange };
+  const change = JSON.parse(packed.text) as SnapshotChange; // written above from a change
+  return {
+    type: "prepare",
+    id: packed.id,
+    change: packed.memories === undefined ? change : { ...change, memories: packed.memories },
+  };
 }

@@ -21,7 +21,7 @@ const route = (path: string, rest: Partial<RouteResource> = {}): RouteResource =
 const service = (use: ServiceResource["use"] = []): ServiceResource => ({
   instances: [{ address: "127.0.0.1:3001", weight: 1 }],
   protocol: "http",
-  balance: "round-robin",
+  balance: { policy: "round-robin" },
   timeouts: { connectMs: 2_000, firstByteMs: 15_000, idleMs: 60_000 },
   retry: { attempts: 1, on: ["connect"], budgetRatio: 0.2, backoffMs: 25 },
   pool: { max: 256, idleMs: 60_000 },

@@ -35,7 +35,7 @@ function newLive(): Live {
   const clock = { now: () => 0, wall: () => 0 };
   const random = () => 0;
   const metrics = new Metrics(() => {});
-  const instances = new Instances({ clock, random, wheel: new Wheel(0), metrics, workers: 1 });
+  const instances = new Instances({ clock, random, wheel: new Wheel(0), metrics, workers: 1, workerId: 1 });
   const kit = (identity: string) => ({ identity, clock, random, log: silentLog }) as unknown as Kit; // `pass` reads none
   const pass = defineMiddleware({ name: "pass", config: z.any(), build: () => (_, next) => next() });
   return new Live(instances, { kit }, new Map([["pass", pass]]), () => Promise.reject(new Error("no plugins here")));
@@ -50,7 +50,7 @@ const route = (match: Match, use: readonly ChainEntry[] = []): RouteResource => 
 const service = (use: readonly ChainEntry[]): ServiceResource => ({
   instances: [],
   protocol: "http",
-  balance: "round-robin",
+  balance: { policy: "round-robin" },
   use,
   timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1 },
   retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },

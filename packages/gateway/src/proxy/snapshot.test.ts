@@ -40,7 +40,14 @@ function setup() {
     ["cors", cors],
   ]);
   const clock = { now: () => 0, wall: () => 0 };
-  const context = { clock, random: () => 0, wheel: new Wheel(0), metrics: new Metrics(() => {}), workers: 1 };
+  const context = {
+    clock,
+    random: () => 0,
+    wheel: new Wheel(0),
+    metrics: new Metrics(() => {}),
+    workers: 1,
+    workerId: 1,
+  };
   const kit = (identity: string) => ({ identity, clock, random: () => 0, log: silentLog }) as unknown as Kit; // all that `tag` reads
   // A version of a plugin is `tag` under its digest's name.
   const live = new Live(
@@ -97,7 +104,7 @@ const hello: RouteResource = {
 const service = (address: string): ServiceResource => ({
   instances: [{ address, weight: 1 }],
   protocol: "http",
-  balance: "round-robin",
+  balance: { policy: "round-robin" },
   use: [],
   timeouts: { connectMs: 1, firstByteMs: 1, idleMs: 1 },
   retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },

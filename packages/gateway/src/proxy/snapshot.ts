@@ -25,6 +25,7 @@ import { Router, compileRoute } from "./router/router.ts";
 import type { CompiledRoute } from "./router/router.ts";
 import { routerAfter } from "./router/router-after.ts";
 import { StepUsers } from "./step-users.ts";
+import type { ServiceMemory } from "./upstream/memory.ts";
 import type { Instances, Service } from "./upstream/service.ts";
 
 /** What changes of one kind of resource. */
@@ -38,6 +39,8 @@ export interface SnapshotChange {
   readonly revision: number;
   readonly routes?: KindChange<RouteResource>;
   readonly services?: KindChange<ServiceResource>;
+  /** Of the services that are set. One without, as in a rehearsal, gets some of its own. */
+  readonly memories?: Readonly<Record<string, ServiceMemory>>;
   readonly middlewares?: KindChange<MiddlewareResource>;
   readonly consumers?: KindChange<ConsumerResource>;
   readonly plugins?: KindChange<PluginResource>;
@@ -238,7 +241,7 @@ export class Live implements RouteContext {
     const resources = affected(change.services, this.#users.services.of(plugins), (name) => services.get(name));
     const commits = resources.flatMap(([name, resource]) =>
       attempt(failures, blamed("services", name, change.services?.set, plugins, resource.use), () => {
-        const { service, commit } = this.#instances.build(name, resource);
+        const { service, commit } = this.#instances.build(name, resource, change.memories?.[name]);
         const steps = resource.use.map(
           (entry, index) => refer(entry, isNamed) ?? build(entry, `services/${name}/use/${index}`),
         );

@@ -3,6 +3,7 @@ import type { KindChange } from "../../proxy/snapshot.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Plan } from "../catalog/plan.ts";
 import { sameValue, type CompiledChange } from "../compile.ts";
+import { serviceMemory, type ServiceMemory } from "../../proxy/upstream/memory.ts";
 import type { KnownInstance } from "./registry.ts";
 
 /** Gives the instances that announced themselves under a name. */
@@ -17,14 +18,24 @@ export class Discovery {
   readonly #find: FindInstances;
   readonly #services = Object.create(null) as Record<string, ServiceResource>; // without a prototype: `__proto__` is a name
 
-  constructor(catalog: Catalog, find: FindInstances) {
+  readonly #memories = Object.create(null) as Record<string, ServiceMemory>; // as above
+  readonly #workers: number;
+
+  /** `workers`: how many share the memory of a service. */
+  constructor(catalog: Catalog, find: FindInstances, workers = 1) {
     this.#catalog = catalog;
     this.#find = find;
+    this.#workers = workers;
   }
 
   /** What runs, by name; changed in place. */
   get services(): Readonly<Record<string, ServiceResource>> {
     return this.#services;
+  }
+
+  /** The memory of each of them; changed in place. */
+  get memories(): Readonly<Record<string, ServiceMemory>> {
+    return this.#memories;
   }
 
   /**
@@ -45,14 +56,22 @@ export class Discovery {
     }
     if (Object.keys(set).length === 0) return change;
     const services: KindChange<ServiceResource> = { set, delete: change?.services?.delete ?? [] };
-    return { ...change, services };
+    const memories = Object.create(null) as Record<string, ServiceMemory>; // as above
+    for (const [name, service] of Object.entries(set)) {
+      memories[name] = serviceMemory(service, this.#workers, this.#memories[name]);
+    }
+    return { ...change, services, memories };
   }
 
   /** The workers have it. */
   adopt(change: CompiledChange | undefined): void {
     const { set = {}, delete: gone = [] } = change?.services ?? {};
-    for (const name of gone) delete this.#services[name];
+    for (const name of gone) {
+      delete this.#services[name];
+      delete this.#memories[name];
+    }
     Object.assign(this.#services, set);
+    Object.assign(this.#memories, change?.memories);
   }
 
   /** What is written down goes before what is announced, but for one that says it is down or drains. */

@@ -4,6 +4,7 @@ import type { Wheel } from "../../core/wheel.ts";
 import type { HistogramHandle, Metrics } from "../../telemetry/metrics.ts";
 import { RoundRobin } from "./balancer/round-robin.ts";
 import { Instance } from "./instance.ts";
+import type { ServiceMemory } from "./memory.ts";
 
 /** What instances share with the thread they live in. */
 export interface UpstreamContext {
@@ -13,6 +14,8 @@ export interface UpstreamContext {
   readonly metrics: Metrics;
   /** Pools are split between the workers: `pool.max` counts for the whole gateway. */
   readonly workers: number;
+  /** From 1: which cells of shared memory are this thread's. */
+  readonly workerId: number;
 }
 
 /** Load of one service in this thread; kept over changes of the service's settings. */
@@ -74,7 +77,7 @@ export class Instances {
   }
 
   /** Builds the service of a new snapshot over the instances that are already known. Has no effect on live ones. */
-  build(name: string, resource: ServiceResource): { service: Service; commit: () => void } {
+  build(name: string, resource: ServiceResource, _memory?: ServiceMemory): { service: Service; commit: () => void } {
     const known = this.#byService.get(name);
     const { clock, wheel, metrics, workers } = this.#context;
     const limits = {
