@@ -12,6 +12,7 @@ import {
 import { nameProblem } from "./leaves.ts";
 import { toChainEntry, toConsumer, toGateway, toPlugin, toRoute } from "./normalize.ts";
 import { toService } from "./normalize-service.ts";
+import { plainRoute } from "./plain-route.ts";
 import { parseWith, typeOf, unknownKey } from "./problems.ts";
 import type { Path, Problem } from "./problems.ts";
 import { unreachableRoutes } from "./reach.ts";
@@ -122,12 +123,19 @@ export interface ValidatedChain {
 type ValidateOne<T> = (name: string, written: unknown, problems: Problem[]) => Validated<T>;
 
 const kinds: { readonly [K in ResourceKind]: ValidateOne<Resources[K][string]> } = {
-  routes: named("routes", routeSchema, checkRoute, toRoute),
+  routes: routeOf,
   services: named("services", serviceSchema, checkService, toService),
   middlewares: named("middlewares", chainEntrySchema, checkNamed, toNamed),
   consumers: named("consumers", consumerSchema, none, toConsumer),
   plugins: named("plugins", pluginSchema, none, toPlugin),
 };
+
+const judgedRoute = named("routes", routeSchema, checkRoute, toRoute);
+
+function routeOf(name: string, written: unknown, problems: Problem[]): Validated<Resources["routes"][string]> {
+  const value = nameProblem(name) === undefined ? plainRoute(written) : undefined;
+  return value === undefined ? judgedRoute(name, written, problems) : { value, readable: value };
+}
 
 function named<S extends z.ZodType, T>(
   kind: ResourceKind,

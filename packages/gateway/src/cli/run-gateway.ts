@@ -142,9 +142,13 @@ class Gateway implements RunningGateway {
 
   async start(): Promise<void> {
     const token = await ensureToken(this.#dataDir);
+    // The workers load their code while the configuration is read: neither needs the other before both are done.
+    const booted = this.#supervisor.boot();
+    booted.catch(() => {}); // waited for below, unless something else fails first
     await this.#configuration.open();
+    this.#configuration.follow();
     this.#admin = await this.#startAdmin(token);
-    await this.#supervisor.boot();
+    await booted;
     await this.#configuration.start();
     await this.#supervisor.listen();
     this.#report.serving();

@@ -146,10 +146,14 @@ export class Configuration {
       this.#store?.synced === true ? this.#catalog.entry(kind, name)?.store !== undefined : mayBeStored(kind);
   }
 
+  /** Begins to read the store; what it says waits for workers. */
+  follow(): void {
+    this.#store?.start();
+  }
+
   /** Resolves when requests can be served. Rejects where the workers refuse the document. Needs workers. */
   async start(): Promise<void> {
     const { report } = this.#options;
-    this.#store?.start();
     await this.#file?.start();
     if (this.#store === undefined && report.revision === 0) {
       const [problem] = report.problems.filter(({ severity }) => severity === "error").toReversed();

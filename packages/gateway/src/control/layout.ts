@@ -80,9 +80,14 @@ export function parseKey(prefix: Key, key: Key): ParsedKey {
   const slash = key.indexOf("/", prefix.length);
   if (slash < 0) return { area: "unknown", reason: `Expected ${textOf(prefix)}<kind>/<name>.` };
   const folder = key.slice(prefix.length, slash);
-  // Names are ASCII: bytes beyond that become characters that no name may hold.
-  const name = textOf(key.slice(slash + 1));
+  const bytes = key.slice(slash + 1);
+  // What is a name as bytes is the same as text: this way for nearly all of a hundred thousand keys, at half the cost.
+  if (isKind(folder) && resourceNameProblem(folder, bytes) === undefined) {
+    return { area: "resource", kind: folder, name: bytes };
+  }
+  const name = textOf(bytes);
   if (isKind(folder)) {
+    // Names are ASCII: bytes beyond that become characters that no name may hold.
     const problem = resourceNameProblem(folder, name);
     if (problem === undefined) return { area: "resource", kind: folder, name };
     return { area: "unknown", reason: `${problem.charAt(0).toUpperCase()}${problem.slice(1)}.` };

@@ -60,6 +60,8 @@ interface Use extends Pick<BuildFailure, "kind" | "name"> {
 function freshUses(change: CompiledChange, live: Resources): Map<string, Use[]> {
   const changed = change.plugins?.set ?? {};
   const uses = new Map<string, Use[]>(Object.keys(changed).map((name) => [name, []]));
+  // Of a gateway without plugins no chain needs to be looked at.
+  if (uses.size === 0 && Object.keys(live.plugins).length === 0) return uses;
   const look = (kind: Use["kind"], name: string, chain: readonly ChainEntry[]): void => {
     for (const step of chain) {
       if (!Object.hasOwn(changed, step.name) && !Object.hasOwn(live.plugins, step.name)) continue;

@@ -200,10 +200,11 @@ export class Catalog {
   #refer(entry: Entry): void {
     const wanted = wantedOf(entry)?.value;
     const live = entry.live?.value;
-    const ids = new Set(refersTo(entry.kind, wanted, this.#table));
-    if (live !== wanted) for (const id of refersTo(entry.kind, live, this.#table)) ids.add(id);
+    const named = refersTo(entry.kind, wanted, this.#table);
+    if (live !== wanted) named.push(...refersTo(entry.kind, live, this.#table));
+    const ids = named.length > 1 ? [...new Set(named)] : named;
     // Most changes refer to what they did; a service has as many referrers as there are routes.
-    if (ids.size === entry.refers.length && entry.refers.every((id) => ids.has(id))) return;
+    if (ids.length === entry.refers.length && ids.every((id, at) => id === entry.refers[at])) return;
     for (const id of entry.refers) {
       const referrers = this.#referrers.get(id);
       referrers?.delete(entry);
@@ -214,7 +215,7 @@ export class Catalog {
       if (referrers === undefined) this.#referrers.set(id, (referrers = new Set()));
       referrers.add(entry);
     }
-    entry.refers = ids.size === 0 ? nothing : [...ids];
+    entry.refers = ids.length === 0 ? nothing : ids;
   }
 
   #forget(entry: Entry): void {
