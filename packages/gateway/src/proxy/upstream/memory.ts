@@ -30,7 +30,8 @@ export const concurrencyBytes = 8 * 1024;
  * ever when a worker dies. Cells are numbered by `workerId`, from 1; cell 0 is the control thread's.
  */
 export const instanceCellWords = 1;
-export const serviceCellWords = 4;
+/** A cache line: every exchange of every worker writes its own. */
+export const serviceCellWords = 16;
 
 const lineBytes = 64;
 
