@@ -3,7 +3,7 @@ import { GatewayError } from "../core/errors.ts";
 import type { Wheel } from "../core/wheel.ts";
 import { Timed } from "../core/wheel.ts";
 import { HookedAttempt, runHooks } from "./attempt-hooks.ts";
-import type { Carrier } from "./carrier.ts";
+import type { Carrier, ExchangeRun } from "./carrier.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Decision, Failure } from "./forward.ts";
 import { decideRetry } from "./forward.ts";
@@ -37,7 +37,7 @@ export interface ForwardContext {
  * The attempts of one exchange at one service, until a head is there or the last one failed. It does what
  * `decideRetry` decides. After the head it watches the body until the answer is over.
  */
-export class ForwardRun extends Timed implements CallEvents, Waiter {
+export class ForwardRun extends Timed implements CallEvents, ExchangeRun, Waiter {
   /** The call whose head was accepted. */
   answered: UpstreamCall | undefined;
   readonly #exchange: Exchange;
@@ -329,6 +329,7 @@ export class ForwardRun extends Timed implements CallEvents, Waiter {
       this.#service.retry,
       {
         method: this.#exchange.request.method,
+        carriesKey: this.#carrier.carriesKey,
         replayable: !this.settled && (body === undefined || body.replayable),
         retries: this.#retries,
         staleConnections: this.#stale,

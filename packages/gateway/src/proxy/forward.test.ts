@@ -28,6 +28,7 @@ const cases: readonly [string, Failure, Partial<AttemptState>, "retry" | "fail"]
   ["a reset GET", reset, {}, "retry"],
   ["a reset POST: it may have acted", reset, { method: "POST" }, "fail"],
   ["a reset PUT", reset, { method: "PUT" }, "retry"],
+  ["a reset POST with a key that tells when it comes twice", reset, { method: "POST", carriesKey: true }, "retry"],
   ["a body that cannot be sent again", connect, { replayable: false }, "fail"],
   ["a second retry", reset, { retries: 1 }, "fail"],
   ["a keep-alive race", stale, {}, "retry"],

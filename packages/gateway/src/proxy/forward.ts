@@ -16,6 +16,8 @@ export function mayRepeat(method: string): boolean {
 /** All that the decision depends on. */
 export interface AttemptState {
   readonly method: string;
+  /** It has a key that tells the instance when it comes twice: any method may be repeated. Absent: false. */
+  readonly carriesKey?: boolean;
   /** The body can be sent again: there is none, or its beginning is kept and nothing was lost. */
   readonly replayable: boolean;
   /** Attempts after the first so far. */
@@ -49,7 +51,7 @@ export function decideRetry(
   random: () => number,
 ): Decision {
   if (!state.replayable) return fail;
-  const repeatable = mayRepeat(state.method);
+  const repeatable = state.carriesKey === true || mayRepeat(state.method);
   if ("error" in failure && failure.stale && repeatable && state.staleConnections < staleConnectionsMax) {
     // RFC 9112 §9.3.1: the instance may close an idle connection at any time; that says nothing about its health.
     return { do: "retry", waitMs: 0, reason: "stale_connection", counts: false };

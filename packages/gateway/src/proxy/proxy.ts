@@ -117,8 +117,9 @@ export class Proxy implements ServerContext {
       // The client went away, or the time was over, while a step was still at work.
       if (carrier.over) return Promise.reject(exchange.error ?? new GatewayError("HG_CLIENT_CLOSED"));
       carrier.run?.abort(new GatewayError("HG_CLIENT_CLOSED"));
-      carrier.run = new ForwardRun(exchange, carrier, service, hooks, context);
-      return carrier.run.start();
+      const run = new ForwardRun(exchange, carrier, service, hooks, context);
+      carrier.run = run;
+      return run.start();
     };
   }
 

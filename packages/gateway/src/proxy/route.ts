@@ -1,4 +1,4 @@
-import type { Destination, RespondSettings, RouteResource } from "@headgate/schema";
+import type { DeliverySettings, Destination, RespondSettings, RouteResource } from "@headgate/schema";
 import { GatewayError } from "../core/errors.ts";
 import type { BuiltStep } from "./build-step.ts";
 import { whenOf } from "./build-step.ts";
@@ -19,6 +19,11 @@ export interface RouteContext {
 
 /** Sends an exchange to a service; the forward step. */
 export type ForwardTo = (exchange: Exchange, service: Service, hooks: readonly AttemptHook[]) => Promise<void>;
+
+/** Puts an exchange into the queue of a service; takes the place of the forward step where delivery is asynchronous. */
+export type EnqueueFor = (exchange: Exchange, service: Service, delivery: DeliverySettings) => Promise<void>;
+
+const noQueue: EnqueueFor = () => Promise.reject(new GatewayError("HG_OVERLOADED", { detail: "There is no queue." }));
 
 /** A destination with its steps as one function. */
 interface LinkedDestination {
@@ -56,9 +61,10 @@ export class Route {
     });
   }
 
-  chain(forward: ForwardTo, random: () => number): Chain {
+  /** `enqueue`: for a route with `delivery`; by default there is no queue. */
+  chain(forward: ForwardTo, random: () => number, enqueue: EnqueueFor = noQueue): Chain {
     if (this.#chain === undefined || this.#linkedAt !== this.#context.generation) {
-      this.#chain = this.#link(forward, random);
+      this.#chain = this.#link(forward, random, enqueue);
       this.#linkedAt = this.#context.generation;
     }
     return this.#chain;
@@ -70,11 +76,34 @@ export class Route {
     return compose([...this.#resolve(globalSteps), ...this.#resolve(this.ownSteps)].map(toStep), last);
   }
 
-  #link(forward: ForwardTo, random: () => number): Chain {
+  /**
+   * A service as a message of this route is sent to it: without the chain, which the request passed before it was queued,
+   * and with what its steps do at each attempt. `undefined`: the service is gone.
+   */
+  deliversTo(service: string): { readonly service: Service; readonly hooks: readonly AttemptHook[] } | undefined {
+    const found = this.#context.services.get(service);
+    if (found === undefined) return undefined;
+    const { globalSteps } = this.#context;
+    return { service: found.service, hooks: this.#hooks([...globalSteps, ...this.ownSteps, ...found.steps]) };
+  }
+
+  #lastStep(forward: ForwardTo, enqueue: EnqueueFor): ForwardTo {
+    const { delivery } = this.resource;
+    return delivery === undefined ? forward : (exchange, service) => enqueue(exchange, service, delivery);
+  }
+
+  #hooks(steps: readonly BuiltStep[]): AttemptHook[] {
+    return this.#resolve(steps)
+      .map((step) => step.attempt)
+      .filter((hook) => hook !== undefined);
+  }
+
+  #link(forward: ForwardTo, random: () => number, enqueue: EnqueueFor): Chain {
     const { respond, to } = this.resource;
     if (respond !== undefined) return this.chainTo(answerWith(respond));
     const shared = [...this.#context.globalSteps, ...this.ownSteps];
-    const destinations = (to ?? []).map((destination) => this.#linkDestination(destination, shared, forward));
+    const last = this.#lastStep(forward, enqueue);
+    const destinations = (to ?? []).map((destination) => this.#linkDestination(destination, shared, last));
     const pick = picker(destinations, random);
     return this.chainTo(this.#withFallback(pick, shared, forward));
   }
@@ -87,9 +116,7 @@ export class Route {
     const found = this.#context.services.get(name);
     if (found === undefined) return { weight, run: () => Promise.reject(new GatewayError("HG_NO_INSTANCE")) };
     const { service, steps } = found;
-    const hooks = [...this.#resolve(shared), ...this.#resolve(steps)]
-      .map((step) => step.attempt)
-      .filter((hook) => hook !== undefined);
+    const hooks = this.#hooks([...shared, ...steps]);
     const last: Chain = (exchange) => forward(exchange, service, hooks);
     return { weight, run: compose(this.#resolve(steps).map(toStep), last) };
   }

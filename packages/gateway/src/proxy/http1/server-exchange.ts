@@ -1,7 +1,6 @@
 import { GatewayError } from "../../core/errors.ts";
 import { WheelTimer } from "../../core/wheel.ts";
-import type { ForwardRun } from "../attempt.ts";
-import type { Carrier } from "../carrier.ts";
+import type { Carrier, ExchangeRun } from "../carrier.ts";
 import type { Epoch } from "../epochs.ts";
 import type { Client, Exchange } from "../exchange.ts";
 import { answerWithError, gatewayAnswer, isBodiless, upstreamHead } from "../respond.ts";
@@ -29,7 +28,8 @@ export class ServerExchange implements Carrier, BodySink {
   readonly exchange: Exchange;
   readonly head: RequestHead;
   readonly body: RequestBody | undefined;
-  run: ForwardRun | undefined;
+  run: ExchangeRun | undefined;
+  readonly carriesKey = false;
   /** The head of the answer was written: from here on errors can only cut. */
   answerBegan = false;
   /** Set by the match step. */
