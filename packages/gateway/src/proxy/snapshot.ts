@@ -188,7 +188,9 @@ export class Live implements RouteContext {
 
   #prepareNamed({ change, plugins, build, failures }: Work): (() => void)[] {
     const { middlewares } = this.#resources;
-    const entries = affected(change.middlewares, this.#users.middlewares.of(plugins), (name) => middlewares.get(name));
+    const entries = [
+      ...affected(change.middlewares, this.#users.middlewares.of(plugins), (name) => middlewares.get(name)),
+    ];
     const commits = entries.flatMap(([name, resource]) => {
       const blame = blamed("middlewares", name, change.middlewares?.set, plugins, [resource.entry]);
       return attempt(failures, blame, () => {
@@ -238,7 +240,7 @@ export class Live implements RouteContext {
 
   #prepareServices({ change, plugins, build, isNamed, failures }: Work): (() => void)[] {
     const { services } = this.#resources;
-    const resources = affected(change.services, this.#users.services.of(plugins), (name) => services.get(name));
+    const resources = [...affected(change.services, this.#users.services.of(plugins), (name) => services.get(name))];
     const commits = resources.flatMap(([name, resource]) =>
       attempt(failures, blamed("services", name, change.services?.set, plugins, resource.use), () => {
         const { service, commit } = this.#instances.build(name, resource, change.memories?.[name]);
@@ -279,8 +281,12 @@ export class Live implements RouteContext {
     const set: CompiledRoute<Route>[] = [];
     let tried = 0;
     for (const [name, resource] of affected(change.routes, users, (known) => this.router.get(known)?.value.resource)) {
-      const blame = blamed("routes", name, change.routes?.set, plugins, resource.use);
-      set.push(...attempt(failures, blame, () => this.#buildRoute(name, resource, work)));
+      try {
+        set.push(this.#buildRoute(name, resource, work));
+      } catch (error) {
+        const blame = blamed("routes", name, change.routes?.set, plugins, resource.use);
+        failures.push({ ...blame, message: messageOf(error) });
+      }
       if (++tried % routesPerSlice === 0) await nextTurn();
     }
     const many = failures.length === 0 && set.length + gone.length > routesInPlaceMax;
@@ -305,9 +311,11 @@ export class Live implements RouteContext {
   }
 
   #buildRoute(name: string, resource: RouteResource, { build, isNamed }: Work): CompiledRoute<Route> {
-    const steps = resource.use.map(
-      (entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`),
-    );
+    const { use } = resource;
+    const steps =
+      use.length === 0
+        ? noSteps
+        : use.map((entry, index) => refer(entry, isNamed) ?? build(entry, `routes/${name}/use/${index}`));
     const route = new Route(name, resource, steps, this);
     try {
       return compileRoute(name, resource.match, resource.priority, route);
@@ -330,6 +338,8 @@ export class Live implements RouteContext {
   }
 }
 
+/** Of most routes; with 100,000 of them the shared list is memory. */
+const noSteps: readonly BuiltStep[] = [];
 /** Building a route takes some ten microseconds: a slice stays well below what a client would notice. */
 const routesPerSlice = 200;
 /** Placing a route in the router takes some microseconds, too; more of them get a new router. */
@@ -357,20 +367,22 @@ function refer(entry: ChainEntry, isNamed: (name: string) => boolean): BuiltStep
 }
 
 /** The resources to build: those that changed, and the unchanged ones that use a plugin that did. */
-function affected<T>(
+function* affected<T>(
   change: KindChange<T> | undefined,
   users: ReadonlySet<string>,
   known: (name: string) => T | undefined,
-): [string, T][] {
+): Generator<readonly [string, T]> {
   const { set = {}, delete: gone = [] } = change ?? {};
-  const found = Object.entries(set);
-  if (users.size === 0) return found;
+  // One pair at a time: those of 100,000 routes would outlive several collections.
+  for (const name of Object.keys(set)) {
+    const resource = set[name];
+    if (resource !== undefined) yield [name, resource];
+  }
   const told = new Set(gone);
   for (const name of users) {
     const resource = told.has(name) || Object.hasOwn(set, name) ? undefined : known(name);
-    if (resource !== undefined) found.push([name, resource]);
+    if (resource !== undefined) yield [name, resource];
   }
-  return found;
 }
 
 function messageOf(error: unknown): string {

@@ -48,17 +48,18 @@ export class PathIndex<E> {
   add(pattern: PathPattern, entry: E): void {
     if (pattern.exact !== undefined) {
       const exact = (this.#exact ??= new Map<string, Leaf<E>>());
-      let leaf = exact.get(pattern.exact);
-      if (leaf === undefined) exact.set(pattern.exact, (leaf = { pattern, entries: [] }));
-      insert(leaf.entries, entry, this.#order);
+      const leaf = exact.get(pattern.exact);
+      if (leaf === undefined) exact.set(pattern.exact, { pattern, entries: [entry] });
+      else insert(leaf.entries, entry, this.#order);
       return;
     }
     let node = (this.#root ??= makeNode<E>());
     for (const segment of pattern.segments) node = childFor(node, segment);
-    const leaf = pattern.prefix
-      ? (node.prefix ??= { pattern, entries: [] })
-      : (node.exact ??= { pattern, entries: [] });
-    insert(leaf.entries, entry, this.#order);
+    const leaf = pattern.prefix ? node.prefix : node.exact;
+    if (leaf !== undefined) insert(leaf.entries, entry, this.#order);
+    // A list that begins empty and grows has room for seventeen; nearly all hold one.
+    else if (pattern.prefix) node.prefix = { pattern, entries: [entry] };
+    else node.exact = { pattern, entries: [entry] };
   }
 
   /** Takes an entry out, and every node that only it needed. */
