@@ -25,11 +25,13 @@ export const serviceLayout = { load: 0, outlier: 64, breaker: 128, workers: 384 
 /** Enough for the state of an adaptive limit. */
 export const concurrencyBytes = 8 * 1024;
 
-/**
+/*
  * What a worker writes alone lies in cells of its own, and is summed up by who reads it: so nothing is left counted for
  * ever when a worker dies. Cells are numbered by `workerId`, from 1; cell 0 is the control thread's.
  */
-export const instanceCellWords = 1;
+
+/** The attempts under way, and those of them that wait for a head. */
+export const instanceCellWords = 2;
 /** A cache line: every exchange of every worker writes its own. */
 export const serviceCellWords = 16;
 

@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { instanceBytes, instanceLayout } from "../memory.ts";
+import { InstanceLoad } from "./instance-load.ts";
+
+const memoryFor = (workers: number): SharedArrayBuffer => new SharedArrayBuffer(instanceBytes(workers));
+
+/** A load whose only request so far took `rttMs`, at time 0. */
+function loadAfter(rttMs: number): InstanceLoad {
+  const load = new InstanceLoad(memoryFor(1), 1, 1);
+  load.begin(0);
+  load.observe(rttMs, 0);
+  load.end(true);
+  return load;
+}
+
+const about = (actual: number, expected: number): void => {
+  assert.ok(Math.abs(actual - expected) <= 1e-9 * Math.max(1, expected), `${actual} is not ${expected}`);
+};
+
+test("an instance that nothing is known of costs nothing until its first request, then as much as one of a second", () => {
+  const load = new InstanceLoad(memoryFor(1), 1, 1);
+  assert.equal(load.cost(0), 0);
+  load.begin(0);
+  assert.equal(load.cost(0), 2_000);
+  load.observe(5, 5);
+  assert.equal(load.cost(5), 10);
+  load.end(true);
+  assert.equal(load.cost(5), 5);
+});
+
+test("a slower answer counts at once, a faster one by the time that has passed", () => {
+  const load = loadAfter(10);
+  const answer = (rttMs: number, nowMs: number): number => {
+    load.begin(nowMs);
+    load.observe(rttMs, nowMs);
+    load.end(true);
+    return load.latencyMs(nowMs);
+  };
+  about(answer(100, 0), 100);
+  about(answer(20, 0), 100);
+  about(answer(20, 10_000), 20 * (1 - Math.exp(-1)) + 100 * Math.exp(-1));
+  about(answer(400, 10_001), 400);
+});
+
+test("without requests the latency decays by e in ten seconds", () => {
+  const load = loadAfter(200);
+  about(load.latencyMs(10_000), 200 / Math.E);
+  about(load.latencyMs(30_000), 200 / Math.E ** 3);
+});
+
+test("of an instance that was slow and idle, one request finds out; until its answer it costs what was usual", () => {
+  const load = loadAfter(200);
+  assert.ok(load.cost(60_000) < 1);
+  load.begin(60_000);
+  about(load.cost(60_000), 400);
+  load.observe(5, 60_005);
+  load.end(true);
+  assert.ok(load.latencyMs(60_005) < 6);
+  load.begin(60_006);
+  assert.ok(load.cost(60_006) < 12, "the usual latency has followed");
+});
+
+test("silence counts from the moment something waits for a head, once it is longer than the latency", () => {
+  const load = loadAfter(5);
+  load.begin(1_000);
+  load.begin(1_003);
+  about(load.cost(1_005), 15);
+  about(load.cost(1_020), 60);
+  load.observe(5, 1_020);
+  about(load.cost(1_020), 15);
+  about(load.cost(1_030), 30);
+});
+
+test("silence does not count while bodies stream, and not after the client went away", () => {
+  const load = loadAfter(5);
+  load.begin(0);
+  load.observe(5, 5);
+  assert.equal(load.awaiting(), 0);
+  about(load.cost(2_000), 10);
+  load.begin(2_000);
+  assert.equal(load.awaiting(), 1);
+  load.end(false);
+  about(load.cost(4_000), 10);
+  assert.equal(load.active(), 1);
+});
+
+test("a failure counts as five seconds or more: what it took, and a Retry-After of up to five minutes", () => {
+  for (const [retryAfterMs, rttMs, expected] of [
+    [undefined, 1, 5_000],
+    [undefined, 15_000, 15_000],
+    [1_000, 1, 5_000],
+    [60_000, 1, 60_000],
+    [3_600_000, 1, 300_000],
+  ] as const) {
+    const load = loadAfter(5);
+    load.begin(0);
+    load.penalize(retryAfterMs, rttMs, 0);
+    load.end(false);
+    about(load.latencyMs(0), expected);
+    about(load.latencyMs(10_000), expected / Math.E);
+  }
+});
+
+test("a failure never makes an instance look faster, and the next answer takes it back", () => {
+  const load = loadAfter(20_000);
+  load.begin(0);
+  load.penalize(undefined, 1, 0);
+  load.end(false);
+  about(load.latencyMs(0), 20_000);
+
+  const other = loadAfter(5);
+  other.begin(0);
+  other.begin(0);
+  other.penalize(undefined, 1, 1);
+  other.end(false);
+  about(other.latencyMs(1), 5_000);
+  other.observe(5, 2);
+  about(other.cost(2), 10);
+});
+
+test("a clock read earlier than another thread's changes nothing", () => {
+  const load = loadAfter(5);
+  load.begin(0);
+  about(load.latencyMs(-1), 5);
+  load.penalize(undefined, 1, 0);
+  about(load.latencyMs(-1), 5_000);
+});
+
+test("each worker counts in its own cell, all see the sum, and one that takes a dead one's place starts from nothing", () => {
+  const workers = 4;
+  const operation = fc.record({
+    worker: fc.integer({ min: 1, max: workers }),
+    do: fc.constantFrom("begin", "head", "fail", "end", "die"),
+  });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
+      const memory = memoryFor(workers);
+      const views = Array.from({ length: workers + 1 }, (_, id) => new InstanceLoad(memory, id, workers));
+      // Of each worker, its attempts: whether the head has come.
+      const model = views.map((): boolean[] => []);
+      for (const { worker, do: what } of operations) {
+        const view = views[worker] as InstanceLoad; // there is one for each, as there is a model
+        const attempts = model[worker] as boolean[];
+        if (what === "die") {
+          views[worker] = new InstanceLoad(memory, worker, workers);
+          model[worker] = [];
+        } else if (what === "begin") {
+          view.begin(0);
+          attempts.push(false);
+        } else if (what === "end") {
+          const observed = attempts.shift();
+          if (observed !== undefined) view.end(observed);
+        } else {
+          const waiting = attempts.indexOf(false);
+          if (waiting < 0) continue;
+          if (what === "fail") view.penalize(undefined, 1, 0);
+          else {
+            view.observe(1, 0);
+            attempts[waiting] = true;
+          }
+        }
+        for (const reader of views) {
+          assert.equal(reader.active(), model.flat().length);
+          assert.equal(reader.awaiting(), model.flat().filter((observed) => !observed).length);
+        }
+      }
+    }),
+  );
+});
+
+test("nothing outside the load's parts of the memory is written", () => {
+  const workers = 3;
+  const memory = memoryFor(workers);
+  const bytes = new Uint8Array(memory).fill(0xa5);
+  new Float64Array(memory, instanceLayout.load, 8).fill(0);
+  const load = new InstanceLoad(memory, 2, workers);
+  load.begin(1);
+  load.observe(1.5, 2);
+  load.penalize(1, 2, 3);
+  load.end(true);
+  const ownCell = instanceLayout.workers + 2 * 8;
+  for (const [at, byte] of bytes.entries()) {
+    const inLoad = at >= instanceLayout.load && at < instanceLayout.load + 64;
+    const inCell = at >= ownCell && at < ownCell + 8;
+    if (!inLoad && !inCell) assert.equal(byte, 0xa5, `byte ${at}`);
+  }
+});

@@ -1,0 +1,154 @@
+import { instanceCellWords, instanceLayout } from "../memory.ts";
+
+/** How fast an observed latency is forgotten. Finagle, Linkerd and Envoy use the same. */
+export const decayMs = 10_000;
+/** What an instance counts as that has a first request under way and has answered none yet. Source: Linkerd. */
+export const unknownLatencyMs = 1_000;
+/** What a failure counts as at least. Source: Linkerd's load biaser. */
+export const failureLatencyMs = 5_000;
+/** Most of a `Retry-After` that is believed. Source: Linkerd's load biaser. */
+export const retryAfterMaxMs = 300_000;
+/** Weight of one answer in the usual latency; answers after a pause weigh more. */
+const usualShare = 1 / 16;
+
+// Of the instance's memory, in 64-bit words from `instanceLayout.load`.
+const peakAt = 0;
+const peakStampAt = 1;
+const usualAt = 2;
+const quietSinceAt = 3;
+const penaltyAt = 4;
+const penaltyStampAt = 5;
+const words = 6;
+
+const activeAt = 0;
+const awaitingAt = 1;
+
+/**
+ * The load of one instance: what is under way at it, and how long it takes to answer. One view a thread, over memory of
+ * all threads: each sees what the others measured. Runs per attempt; a pick calls `latencyMs` and `active` of two.
+ *
+ * **Latency** is a peak EWMA (Finagle's PeakEwma): a slower answer counts at once, a faster one by and by, and with no
+ * answers it decays, so that an instance that was slow is tried again. Added to it:
+ *
+ * - With a request under way it is not below the usual latency (an average that does not decay in idle times). So of an
+ *   instance that has been idle, or was avoided, only one request at a time finds out how it is now, not a burst.
+ * - While something waits for a head, silence counts: if the instance has not been heard of for longer than its
+ *   latency, that is its latency. The oldest waiting request has waited at least as long, since any answer after it
+ *   was sent would have ended the silence. So an instance that hangs is avoided after its usual latency.
+ * - A failure counts as at least 5 s (Linkerd's load biaser), so that failing fast does not look like answering fast.
+ *   An answer takes the penalty back: it is what the instance last did that counts.
+ *
+ * **Counts** are in cells, one for each worker, and summed up by who reads: a worker that takes the place of a dead one
+ * sets its cell to nothing. There must be one view for each worker and memory.
+ *
+ * **Races**: counts are exact. Latencies are read and written by all threads without order: an observation may be lost
+ * to one that comes at the same time, or get its time stamp, which is as old. Each is a single 64-bit word.
+ */
+export class InstanceLoad {
+  readonly #times: Float64Array<SharedArrayBuffer>;
+  readonly #cells: Int32Array<SharedArrayBuffer>;
+  /** Index of this worker's cell. */
+  readonly #own: number;
+
+  /** `workers`: how many there are; `workerId` is from 1 to that, 0 the control thread. Empties this worker's cell. */
+  constructor(memory: SharedArrayBuffer, workerId: number, workers: number) {
+    this.#times = new Float64Array(memory, instanceLayout.load, words);
+    this.#cells = new Int32Array(memory, instanceLayout.workers, (workers + 1) * instanceCellWords);
+    this.#own = workerId * instanceCellWords;
+    Atomics.store(this.#cells, this.#own + activeAt, 0);
+    Atomics.store(this.#cells, this.#own + awaitingAt, 0);
+  }
+
+  /** An attempt begins: it counts from the pick, also while it waits for a connection. */
+  begin(nowMs: number): void {
+    // With nothing to be answered silence means nothing; it counts from here.
+    if (this.awaiting() === 0) this.#times[quietSinceAt] = nowMs;
+    Atomics.add(this.#cells, this.#own + activeAt, 1);
+    Atomics.add(this.#cells, this.#own + awaitingAt, 1);
+  }
+
+  /**
+   * A head came that is no failure, once an attempt. `rttMs`: since the request was sent. The head and not the end of
+   * the body, so that the size of an answer does not count (Linkerd's PendingUntilFirstData).
+   */
+  observe(rttMs: number, nowMs: number): void {
+    Atomics.sub(this.#cells, this.#own + awaitingAt, 1);
+    const times = this.#times;
+    times[quietSinceAt] = nowMs;
+    times[penaltyAt] = 0;
+    const peak = times[peakAt] as number; // inside the array, as are all below
+    if (peak === 0) {
+      times[usualAt] = rttMs;
+      times[peakAt] = Math.max(rttMs, Number.MIN_VALUE);
+    } else {
+      const kept = keptSince(times[peakStampAt] as number, nowMs);
+      const share = Math.max(usualShare, 1 - kept);
+      times[usualAt] = (times[usualAt] as number) * (1 - share) + rttMs * share;
+      times[peakAt] = rttMs > peak * kept ? rttMs : rttMs * (1 - kept) + peak * kept;
+    }
+    times[peakStampAt] = nowMs;
+  }
+
+  /**
+   * An attempt failed, with a head that says so (a 5xx, a 429) or without one. `retryAfterMs`: what the instance asked
+   * for. `rttMs`: how long it took. Not for a client that went away.
+   */
+  penalize(retryAfterMs: number | undefined, rttMs: number, nowMs: number): void {
+    const asked = Math.min(retryAfterMs ?? 0, retryAfterMaxMs);
+    const penalty = Math.max(asked, failureLatencyMs, rttMs, this.latencyMs(nowMs));
+    const times = this.#times;
+    times[quietSinceAt] = nowMs;
+    times[penaltyAt] = penalty;
+    times[penaltyStampAt] = nowMs;
+  }
+
+  /** The attempt is over. `observed`: whether `observe` was called for it. */
+  end(observed: boolean): void {
+    Atomics.sub(this.#cells, this.#own + activeAt, 1);
+    if (!observed) Atomics.sub(this.#cells, this.#own + awaitingAt, 1);
+  }
+
+  /** Attempts under way, of all workers. */
+  active(): number {
+    return this.#sum(activeAt);
+  }
+
+  /** Those of them that wait for a head. */
+  awaiting(): number {
+    return this.#sum(awaitingAt);
+  }
+
+  /** How long an answer is expected to take; 0 of an instance that nothing is known of, as long as nothing waits. */
+  latencyMs(nowMs: number): number {
+    const times = this.#times;
+    const peak = times[peakAt] as number;
+    const penalty = times[penaltyAt] as number;
+    let latency = peak === 0 ? 0 : peak * keptSince(times[peakStampAt] as number, nowMs);
+    if (this.active() > 0) {
+      const usual = peak === 0 ? unknownLatencyMs : (times[usualAt] as number);
+      if (usual > latency) latency = usual;
+      const silence = nowMs - (times[quietSinceAt] as number);
+      if (silence > latency && this.awaiting() > 0) latency = silence;
+    }
+    if (penalty === 0) return latency;
+    return Math.max(latency, penalty * keptSince(times[penaltyStampAt] as number, nowMs));
+  }
+
+  /** What one more request costs here: the latency for each one under way and the new one. */
+  cost(nowMs: number): number {
+    return this.latencyMs(nowMs) * (this.active() + 1);
+  }
+
+  #sum(at: number): number {
+    const cells = this.#cells;
+    let sum = 0;
+    for (let i = at; i < cells.length; i += instanceCellWords) sum += Atomics.load(cells, i);
+    return sum;
+  }
+}
+
+/** The share of a value that is left of it after the time since `stampMs`. */
+function keptSince(stampMs: number, nowMs: number): number {
+  // Another thread may have read the clock a little later than this one.
+  return nowMs > stampMs ? Math.exp((stampMs - nowMs) / decayMs) : 1;
+}

@@ -1,0 +1,83 @@
+import type { Random } from "../../../core/clock.ts";
+import type { Candidate, PickContext, Policy } from "./candidate.ts";
+import type { Selection } from "./selection.ts";
+
+/**
+ * How many times cheaper the second drawn must be than the first. Peaks of equal instances differ by half without
+ * meaning it; with 1 the one whose peak is lowest just now gets far more than its share.
+ */
+const margin = 1.5;
+/** The same where weights differ: who sets weights wants shares, and gets them unless an instance is that much slower. */
+const weightedMargin = 3;
+/** A winner that is this many times slower than what is usually picked is held against more candidates. */
+const suspectFactor = 4;
+/** How many more. */
+const furtherMax = 16;
+/** Weight of one pick in the latency that is usually picked. */
+const typicalShare = 1 / 64;
+
+/**
+ * The better of two random instances, by latency and what is under way (`InstanceLoad`). Sources: M. Mitzenmacher, "The
+ * Power of Two Choices in Randomized Load Balancing"; Finagle's P2C and PeakEwma; Linkerd.
+ *
+ * Weights and slow start decide how often an instance is drawn, and how many requests count as the same load. Finagle's
+ * `cost / weight` with uniform draws gives the heavier of two idle instances everything, and one among n no more than
+ * two n-th, whatever its weight.
+ *
+ * Two draws meet two bad instances of n now and then: with two of five in one of ten. So a winner that is far slower
+ * than what is usually picked is compared with more.
+ */
+export class PeakEwma implements Policy {
+  readonly #selection: Selection;
+  readonly #random: Random;
+  #typicalMs = 0;
+
+  constructor(selection: Selection, random: Random) {
+    this.#selection = selection;
+    this.#random = random;
+  }
+
+  choose({ nowMs }: PickContext): number {
+    const selection = this.#selection;
+    const { count } = selection;
+    if (count <= 1) return count === 0 ? -1 : (selection.indexes[0] as number);
+    const first = selection.draw(this.#random);
+    const second = selection.drawOther(first, this.#random);
+    const needed = selection.even ? margin : weightedMargin;
+    let place = this.#beats(second, first, nowMs, needed) ? second : first;
+    const latency = this.#at(place).load.latencyMs(nowMs);
+    if (latency > suspectFactor * this.#typicalMs && this.#typicalMs > 0) place = this.#further(place, nowMs);
+    if (latency > 0) this.#typicalMs += (latency - this.#typicalMs) * (this.#typicalMs === 0 ? 1 : typicalShare);
+    return selection.indexes[place] as number; // a place is inside
+  }
+
+  /** The best of the winner and those that follow a random place. */
+  #further(winner: number, nowMs: number): number {
+    const { count } = this.#selection;
+    let best = winner;
+    let place = this.#selection.draw(this.#random);
+    for (let left = Math.min(count, furtherMax); left > 0; left--) {
+      if (place !== best && this.#beats(place, best, nowMs, 1)) best = place;
+      place = place + 1 < count ? place + 1 : 0;
+    }
+    return best;
+  }
+
+  /** Whether one more request costs less at `other` than at `first`, that many times. */
+  #beats(other: number, first: number, nowMs: number, times: number): boolean {
+    const { even, weights } = this.#selection;
+    const one = this.#at(first);
+    const two = this.#at(other);
+    let active = one.load.active();
+    // As many as would be the same load for the other; whole ones, or a single request at a heavy instance would make
+    // an idle light one look better.
+    if (!even) active = Math.floor((active * (weights[other] as number)) / (weights[first] as number));
+    const firstCost = one.load.latencyMs(nowMs) * one.bias() * (active + 1);
+    return two.load.cost(nowMs) * two.bias() * times < firstCost;
+  }
+
+  #at(place: number): Candidate {
+    const selection = this.#selection;
+    return selection.candidates[selection.indexes[place] as number] as Candidate; // places and indexes are inside
+  }
+}
