@@ -124,7 +124,7 @@ export type BalanceSettings =
     };
 
 export interface CircuitBreakerSettings {
-  /** Opens above this share of failures in the window, 0..1. */
+  /** Opens at this share of failures in the window, 0..1. */
   readonly failureRatio: number;
   readonly windowMs: number;
   /** The shares are not looked at below this many requests in the window. */
@@ -136,7 +136,7 @@ export interface CircuitBreakerSettings {
   readonly openMaxMs: number;
   /** An answer whose head took longer is a slow one. Absent: none is. */
   readonly slowCallMs?: number;
-  /** Opens above this share of slow calls in the window, 0..1. */
+  /** Opens at this share of slow calls in the window, 0..1. */
   readonly slowRatio: number;
   /** Trials that are let through when half-open, and that all must succeed to close it. */
   readonly halfOpenRequests: number;
