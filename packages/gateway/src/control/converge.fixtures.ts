@@ -8,7 +8,9 @@ import { Discovery } from "./registry/discovery.ts";
 import { Publisher } from "./publish.ts";
 
 /** A converger with one worker. */
-export async function converging(options: Partial<Pick<ConvergerOptions, "buildPlugin" | "onConverged">> = {}) {
+export async function converging(
+  options: Partial<Pick<ConvergerOptions, "buildPlugin" | "onConverged" | "aheadMin">> = {},
+) {
   const catalog = new Catalog(table);
   const publisher: Publisher = new Publisher(() => ({ ...catalog.whole(), revision: converger.revision }));
   const converged: Converged[] = [];
@@ -20,6 +22,7 @@ export async function converging(options: Partial<Pick<ConvergerOptions, "buildP
     discovery: new Discovery(catalog, () => []),
     log,
     clock: { now: () => time.now, wall: () => 0 },
+    ...(options.aheadMin === undefined ? {} : { aheadMin: options.aheadMin }),
     buildPlugin: options.buildPlugin ?? ((_name, version) => Promise.resolve(version)),
     onConverged: (one) => {
       converged.push(one);

@@ -13,6 +13,8 @@ const anything: fc.Arbitrary<Written> = fc
   .tuple(anyRevision, anyConsumers)
   .map(([resources, consumers]) => ({ ...resources, ...consumers }));
 const step = fc.record({ written: anything, pause: fc.boolean() });
+/** Whether every change is told ahead, or none. */
+const aheadMin = fc.constantFrom(1, 1_000);
 
 /** References of what a worker runs that lead nowhere. */
 function dangling(runs: ReadonlyMap<string, unknown>): string[] {
@@ -48,8 +50,8 @@ function runsOf(catalog: Catalog): Map<string, unknown> {
 
 test("whatever is written, workers run what the catalog says and nothing that leads nowhere, and merging changes nothing", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 10 }), async (steps) => {
-      const { catalog, converger, converged, member, store, lines } = await converging();
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 10 }), aheadMin, async (steps, least) => {
+      const { catalog, converger, converged, member, store, lines } = await converging({ aheadMin: least });
       const wrong: unknown[] = [];
       member.onCommit = () => {
         wrong.push(...dangling(member.runs), ...sharedKeys(member.runs));
@@ -101,8 +103,9 @@ test("whatever the workers refuse, they and the catalog stay together, and it en
       fc.array(step, { minLength: 1, maxLength: 6 }),
       refusing,
       document,
-      async (steps, refused, file) => {
-        const { catalog, converger, member, store, lines } = await converging();
+      aheadMin,
+      async (steps, refused, file, least) => {
+        const { catalog, converger, member, store, lines } = await converging({ aheadMin: least });
         const left = [...refused];
         member.refuses = () => {
           const id = left.shift();

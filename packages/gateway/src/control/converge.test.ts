@@ -220,3 +220,33 @@ test("of a document only the resources that are other objects than before are se
   assert.equal(await converger.file({ ...first, routes: { ...first.routes, r7 } }, 0, 2), "live");
   assert.deepEqual(Object.keys(member.prepared.at(-1)?.routes?.set ?? {}), ["r7"]);
 });
+
+test("routes of a large change are told ahead, those that are valid and have no steps; small changes are told as ever", async () => {
+  const { converger, member, store } = await converging({ aheadMin: 3 });
+  store(1, {
+    "routes/plain": { respond: {} },
+    "routes/steps": { use: ["probe"], respond: {} },
+    "routes/wrong": { respnd: {} },
+    "routes/lost": { to: "nobody" },
+  });
+  await converger.settled();
+  store(2, { "routes/small": { respond: {} } });
+  await converger.settled();
+  assert.deepEqual([...member.runs.keys()].sort(), ["routes/plain", "routes/small", "routes/steps"]);
+  const seen = member.asked.map((message) => {
+    if (message.type === "ahead") return (JSON.parse(message.text) as [string][]).map(([name]) => name);
+    if (message.type !== "prepare") return message.type;
+    return { set: Object.keys(message.change.routes?.set ?? {}), but: message.change.aheadBut };
+  });
+  assert.deepEqual(
+    seen.slice(2), // behind the empty one of the worker that arrived
+    [
+      ["plain", "lost"],
+      { set: ["steps"], but: ["lost"] },
+      "commit",
+      "forget-ahead",
+      { set: ["small"], but: undefined },
+      "commit",
+    ],
+  );
+});

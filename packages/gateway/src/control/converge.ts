@@ -1,8 +1,9 @@
-import type { Problem, Resources } from "@headgate/schema";
+import type { Problem, Resources, RouteResource } from "@headgate/schema";
 import { nextTurn } from "../core/timers.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { BuildFailure } from "../proxy/build-failure.ts";
+import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { Catalog, Refusal } from "./catalog/catalog.ts";
 import { kindsInOrder, type CatalogKind, type Entry, type Version } from "./catalog/entry.ts";
@@ -50,6 +51,8 @@ export interface ConvergerOptions {
   readonly buildPlugin: (name: string, version: Version) => Promise<Version>;
   /** After each change, also those in which only problems changed. Must not throw. */
   readonly onConverged: (converged: Converged) => void;
+  /** Of a change of so many resources the workers are told the routes ahead. Default: 1,000. */
+  readonly aheadMin?: number;
 }
 
 interface Batch {
@@ -135,6 +138,7 @@ export class Converger {
         this.#options.log.error({ err: error }, "a change could not be taken over; the gateway serves on without it");
         for (const { file } of batches) file?.resolve({ refused: "the gateway failed; the log has the details" });
       }
+      this.#options.publisher.forgetAhead();
       this.#done += batches.length;
       this.#tellWaiting();
     }
@@ -202,16 +206,23 @@ export class Converger {
   }
 
   async #setStored(batches: readonly Batch[]): Promise<void> {
-    const { catalog, buildPlugin } = this.#options;
+    const { catalog, buildPlugin, publisher, aheadMin = 1_000 } = this.#options;
     let count = 0;
+    let ahead: AheadRoute[] = [];
     // Plugins last: they are tried with the settings that came with them.
-    const [plugins, others] = partition(newestOf(batches), ({ kind }) => kind === "plugins");
+    const newest = newestOf(batches);
+    const [plugins, others] = partition(newest, ({ kind }) => kind === "plugins");
     for (const { kind, name, kv } of [...others, ...plugins]) {
       let version = kv === undefined ? undefined : readVersion(kind, name, kv);
       if (kind === "plugins" && version?.value !== undefined) version = await buildPlugin(name, version);
       catalog.set("store", kind, name, version);
-      if (++count % resourcesPerSlice === 0) await nextTurn();
+      if (kind === "routes" && newest.length >= aheadMin) addTo(ahead, name, version);
+      if (++count % resourcesPerSlice !== 0) continue;
+      if (ahead.length > 0) publisher.ahead(ahead);
+      ahead = [];
+      await nextTurn();
     }
+    if (ahead.length > 0) publisher.ahead(ahead);
   }
 
   /** Sets the layer of the file; answers what it said before, to be restored. */
@@ -248,6 +259,12 @@ function newestOf(batches: readonly Batch[]): readonly StoredResource[] {
   const newest = new Map<string, StoredResource>();
   for (const { stored = [] } of batches) for (const one of stored) newest.set(`${one.kind}/${one.name}`, one);
   return [...newest.values()];
+}
+
+/** What is not valid, or has steps of its own, which others may have to be there for, is told with the change only. */
+function addTo(ahead: AheadRoute[], name: string, version: Version | undefined): void {
+  const route = version?.value as RouteResource | undefined; // asked for routes only
+  if (route?.use.length === 0) ahead.push([name, route]);
 }
 
 function partition<T>(all: readonly T[], is: (one: T) => boolean): readonly [T[], T[]] {

@@ -1,4 +1,6 @@
+import type { RouteResource } from "@headgate/schema";
 import type { BuildFailure } from "../proxy/build-failure.ts";
+import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import { kindsInOrder } from "./catalog/entry.ts";
 import type { Member, Refused } from "./publish.ts";
@@ -7,7 +9,10 @@ import type { FromWorker, ToWorker } from "./worker-messages.ts";
 /** A worker that keeps what it was sent and what it runs, and answers as it is told. */
 export class FakeMember implements Member {
   readonly workerId: number;
+  /** With what was told ahead in the changes that it belongs to. */
   readonly seen: ToWorker[] = [];
+  /** Word for word. */
+  readonly asked: ToWorker[] = [];
   /** What it runs, by id (`routes/users`); an empty global chain is none. */
   readonly runs = new Map<string, unknown>();
   revision = 0;
@@ -19,6 +24,7 @@ export class FakeMember implements Member {
   answers: (message: ToWorker) => FromWorker | undefined | Promise<FromWorker | undefined> = (message) =>
     this.willing(message);
   #prepared: Extract<ToWorker, { type: "prepare" }> | undefined;
+  readonly #ahead = new Map<string, RouteResource>();
 
   constructor(workerId = 1) {
     this.workerId = workerId;
@@ -29,7 +35,11 @@ export class FakeMember implements Member {
   }
 
   post(message: ToWorker): void {
-    this.seen.push(message);
+    this.asked.push(message);
+    this.seen.push(message.type === "prepare" ? { ...message, change: this.#whole(message.change) } : message);
+    if (message.type === "forget-ahead") this.#ahead.clear();
+    if (message.type !== "ahead") return;
+    for (const [name, route] of JSON.parse(message.text) as AheadRoute[]) this.#ahead.set(name, route); // see publish.ts
   }
 
   async ask(message: ToWorker): Promise<FromWorker | undefined> {
@@ -44,9 +54,10 @@ export class FakeMember implements Member {
   willing(message: ToWorker): FromWorker | undefined {
     if (message.type === "prepare") {
       const { id } = message;
-      const refused = this.refuses(message.change);
+      const change = this.#whole(message.change);
+      const refused = this.refuses(change);
       if (refused !== undefined) return { type: "rejected", id, ...refused };
-      this.#prepared = message;
+      this.#prepared = { ...message, change };
       return { type: "prepared", id };
     }
     if (message.type !== "commit" || this.#prepared?.id !== message.id) return undefined;
@@ -55,6 +66,16 @@ export class FakeMember implements Member {
     applyTo(this.runs, change);
     this.onCommit();
     return { type: "committed", id: message.id, revision: change.revision };
+  }
+
+  /** A change with what it takes of the routes that were told ahead. */
+  #whole({ aheadBut, ...change }: SnapshotChange): SnapshotChange {
+    if (aheadBut === undefined) return change;
+    const taken = [...this.#ahead].filter(([name]) => !aheadBut.includes(name));
+    const { set, delete: gone } = change.routes ?? { set: {}, delete: [] };
+    const twice = taken.find(([name]) => Object.hasOwn(set, name));
+    if (twice !== undefined) throw new Error(`routes/${twice[0]} was told ahead and again`);
+    return { ...change, routes: { set: { ...set, ...Object.fromEntries(taken) }, delete: gone } };
   }
 }
 

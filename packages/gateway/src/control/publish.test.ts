@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import { FakeMember, applyTo } from "./member.fixtures.ts";
 import { Publisher } from "./publish.ts";
@@ -202,4 +203,69 @@ test("a rehearsal has all workers build a change and throw it away", async () =>
   two.answers = (message) => two.willing(message);
   assert.equal((await publish(change(1, "b"))).outcome, "live");
   assert.deepEqual(routes(two), ["b"]);
+});
+
+/** Routes as they are told ahead: the objects that the change holds. */
+function aheadOf(one: SnapshotChange): AheadRoute[] {
+  return Object.entries(one.routes?.set ?? {});
+}
+
+/** The changes as they were told, and the parts before them. */
+function told({ asked }: { readonly asked: ToWorker[] }): unknown[] {
+  return asked.flatMap((message): unknown[] => {
+    if (message.type === "ahead") return [(JSON.parse(message.text) as AheadRoute[]).map(([name]) => name).join()];
+    if (message.type !== "prepare") return message.type === "forget-ahead" ? ["forget"] : [];
+    const { routes: { set = {} } = {}, aheadBut } = message.change;
+    return [{ set: Object.keys(set).join(), but: aheadBut?.join() }];
+  });
+}
+
+test("what was told ahead is not told again, and what the change does not have of it is named", async () => {
+  const [member = new FakeMember()] = members(1);
+  const { publisher, publish } = await publishing(member);
+  const one = change(1, "a", "b", "c", "-x");
+  await publish(change(0, "x"));
+  const [a, b, c] = aheadOf(one);
+  assert.ok(a !== undefined && b !== undefined && c !== undefined);
+  publisher.ahead([a, ["other", b[1]]]);
+  // Says the same as the change, but is not what the change holds.
+  publisher.ahead([[c[0], { ...c[1] }]]);
+  await publish(one);
+  publisher.forgetAhead();
+  await publish(change(2, "d"));
+  assert.deepEqual(told(member), [
+    { set: "x", but: undefined },
+    "a,other",
+    "c",
+    { set: "b,c", but: "other,c" },
+    "forget",
+    { set: "d", but: undefined },
+  ]);
+  assert.deepEqual(routes(member).sort(), ["a", "b", "c", "d"]);
+});
+
+test("a worker that arrives meanwhile is told ahead what the others were, behind all that is live", async () => {
+  const [first = new FakeMember(), second = new FakeMember()] = members(2);
+  const { publisher, publish } = await publishing(first);
+  await publish(change(1, "live"));
+  const one = change(2, "a", "b");
+  const [a, b] = aheadOf(one);
+  assert.ok(a !== undefined && b !== undefined);
+  publisher.ahead([a]);
+  const joined = publisher.join(second);
+  publisher.ahead([b]);
+  await joined;
+  await publish(one);
+  assert.deepEqual(told(second), [{ set: "live", but: undefined }, "a", "b", { set: "", but: "" }]);
+  for (const member of [first, second]) assert.deepEqual(routes(member), ["live", "a", "b"]);
+});
+
+test("a rehearsal between has nothing of what was told ahead", async () => {
+  const [member = new FakeMember()] = members(1);
+  const { publisher, publish } = await publishing(member);
+  const one = change(1, "a");
+  publisher.ahead(aheadOf(one));
+  assert.equal(await publisher.rehearse(change(2, "tried")), undefined);
+  await publish(one);
+  assert.deepEqual(told(member), ["a", { set: "tried", but: undefined }, { set: "", but: "" }]);
 });

@@ -1,4 +1,5 @@
 import type { BuildFailure } from "../proxy/build-failure.ts";
+import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { FromWorker, ToWorker } from "./worker-messages.ts";
 
@@ -33,6 +34,8 @@ interface Joining {
  * before it serves.
  */
 export class Publisher {
+  /** What was told ahead, for workers that arrive meanwhile and to find it again in the change. */
+  #ahead: { readonly text: string; readonly routes: readonly AheadRoute[] }[] = [];
   readonly #members = new Set<Member>();
   readonly #joining: Joining[] = [];
   readonly #waiting: (() => Promise<void>)[] = [];
@@ -53,13 +56,30 @@ export class Publisher {
     this.#tryFirst = tryFirst;
   }
 
+  /**
+   * Routes that the next `publish` will probably set: the workers make them ready while the rest of it is decided. Told
+   * in parts, so that none of them holds anybody up.
+   */
+  ahead(routes: readonly AheadRoute[]): void {
+    const text = JSON.stringify(routes);
+    this.#ahead.push({ text, routes });
+    for (const member of this.#members) member.post({ type: "ahead", text });
+  }
+
+  /** What was told ahead was published, or will not be. */
+  forgetAhead(): void {
+    if (this.#ahead.length === 0) return;
+    this.#ahead = [];
+    for (const member of this.#members) member.post({ type: "forget-ahead" });
+  }
+
   /** `adopt` is called when all workers have built it, just before they change over: from then on it is what is live. */
   async publish(change: SnapshotChange, adopt: () => void): Promise<PublishResult> {
     // Not in the queue of what the workers are asked: one that arrives need not wait for it.
     const harmful = this.#tryFirst === undefined ? undefined : await this.#tryFirst(change);
     if (harmful !== undefined) return { outcome: "refused", ...harmful };
     return this.#enqueue(async () => {
-      const { id, refused } = await this.#prepare(change);
+      const { id, refused } = await this.#prepare(this.#withoutAhead(change));
       if (refused !== undefined) {
         for (const member of this.#members) member.post({ type: "abandon", id });
         return { outcome: "refused", ...refused };
@@ -128,8 +148,27 @@ export class Publisher {
       if (refused !== undefined) return refused.message;
       await commit(member, id);
     }
+    for (const { text } of this.#ahead) member.post({ type: "ahead", text });
     this.#members.add(member);
     return undefined;
+  }
+
+  /** The change as it is told who was told some of it ahead. */
+  #withoutAhead(change: SnapshotChange): SnapshotChange {
+    if (this.#ahead.length === 0) return change;
+    const { set = {}, delete: gone = [] } = change.routes ?? {};
+    const known = new Set<string>();
+    const aheadBut: string[] = [];
+    for (const { routes } of this.#ahead) {
+      for (const [name, resource] of routes) {
+        // The very same object: what a file says instead, or an older version that goes on, is another one.
+        if (set[name] === resource) known.add(name);
+        else aheadBut.push(name);
+      }
+    }
+    const names = Object.keys(set);
+    const rest = known.size === names.length ? [] : names.filter((name) => !known.has(name));
+    return { ...change, routes: { set: pick(set, rest), delete: gone }, aheadBut };
   }
 
   async #prepare(change: SnapshotChange): Promise<{ id: number; refused: Refused | undefined }> {
@@ -146,6 +185,15 @@ export class Publisher {
     }
     return { id, refused };
   }
+}
+
+function pick<T>(from: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {
+  const picked = Object.create(null) as Record<string, T>; // without a prototype: a resource may be called `__proto__`
+  for (const name of names) {
+    const value = from[name];
+    if (value !== undefined) picked[name] = value;
+  }
+  return picked;
 }
 
 async function prepare(member: Member, message: Extract<ToWorker, { type: "prepare" }>): Promise<Refused | undefined> {

@@ -28,6 +28,8 @@ function hosting(overrides: Partial<HostedProxy<Built>> = {}) {
     listen: () => Promise.resolve([{ address: "127.0.0.1:1", port: 1 }]),
     drain: (timeoutMs) => Promise.resolve(void did.push(`drain ${timeoutMs}`)),
     close: () => void did.push("close"),
+    ahead: (routes) => void did.push(`ahead ${routes.map(([name]) => name).join()}`),
+    forgetAhead: () => void did.push("forget"),
     recent: () => new Recent(3).tell(new LookedAt()),
     ...overrides,
   };
@@ -114,6 +116,25 @@ test("what is abandoned is discarded, also when it is finished only then, and ca
   host.receive({ type: "abandon", id: 2 });
   await settled();
   assert.deepEqual(did, ["discard 1", "discard 2"]);
+  assert.deepEqual(types(), ["booted", "prepared"]);
+});
+
+test("what is told ahead is made ready part by part, before the change that takes it", async () => {
+  const { host, did, types } = hosting({
+    prepare: ({ revision }) =>
+      Promise.resolve({ revision, discard: () => undefined }).finally(() => did.push("prepare")),
+  });
+  for (const name of ["a", "b"]) host.receive({ type: "ahead", text: JSON.stringify([[name, {}]]) });
+  host.receive({ type: "prepare", id: 1, change: { revision: 1, aheadBut: [] } });
+  host.receive({ type: "forget-ahead" });
+  const done: number[] = [];
+  for (let turn = 0; turn < 5; turn++) {
+    await settled();
+    done.push(did.filter((one) => one.startsWith("ahead")).length);
+  }
+  // Each part has a turn of its own: others have theirs between.
+  assert.ok(done.includes(1), done.join());
+  assert.deepEqual(did, ["ahead a", "ahead b", "prepare", "forget"]);
   assert.deepEqual(types(), ["booted", "prepared"]);
 });
 

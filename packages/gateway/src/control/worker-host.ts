@@ -1,8 +1,9 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { Timers } from "../core/timers.ts";
+import { nextTurn, type Timers } from "../core/timers.ts";
 import { SnapshotError } from "../proxy/build-failure.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
+import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { GaugeHandle } from "../telemetry/metrics.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -19,6 +20,9 @@ export interface Discardable {
 /** What the host needs of a proxy. `prepare` does the work of a change, `commit` is one assignment. */
 export interface HostedProxy<Prepared extends Discardable> {
   prepare(change: SnapshotChange): Promise<Prepared>;
+  /** Makes routes ready that the next change will probably set. */
+  ahead(routes: readonly AheadRoute[]): void;
+  forgetAhead(): void;
   commit(prepared: Prepared): void;
   recent(): RecentRequests;
   listen(reusePort: boolean): Promise<readonly BoundAddress[]>;
@@ -59,6 +63,8 @@ export class WorkerHost<Prepared extends Discardable> {
   #prepared: { readonly id: number; readonly revision: number; readonly value: Prepared } | undefined;
   /** The newest preparation asked for; an older one that ends later is not kept. */
   #wanted = 0;
+  /** What was told ahead is made ready one part after the other, each in a turn of its own. */
+  #aheadDone: Promise<void> | undefined;
 
   constructor(options: HostOptions<Prepared>) {
     this.#options = options;
@@ -80,6 +86,12 @@ export class WorkerHost<Prepared extends Discardable> {
         return;
       case "abandon":
         this.#abandon();
+        return;
+      case "ahead":
+        this.#inTurn(() => this.#parts.proxy.ahead(JSON.parse(message.text) as AheadRoute[])); // written by publish.ts
+        return;
+      case "forget-ahead":
+        this.#inTurn(() => this.#parts.proxy.forgetAhead());
         return;
       case "listen":
         void this.#listen();
@@ -108,6 +120,7 @@ export class WorkerHost<Prepared extends Discardable> {
     this.#abandon();
     this.#wanted = id;
     try {
+      if (change.aheadBut !== undefined) await this.#aheadDone;
       const value = await this.#parts.proxy.prepare(change);
       if (this.#wanted !== id) return value.discard();
       this.#prepared = { id, revision: change.revision, value };
@@ -116,6 +129,11 @@ export class WorkerHost<Prepared extends Discardable> {
       const failures = error instanceof SnapshotError ? error.failures : [];
       this.#options.post({ type: "rejected", id, message: messageOf(error), failures });
     }
+  }
+
+  #inTurn(step: () => void): void {
+    const before = this.#aheadDone ?? Promise.resolve();
+    this.#aheadDone = before.then(nextTurn).then(step);
   }
 
   #abandon(): void {

@@ -44,6 +44,13 @@ export type ToWorker =
   | { readonly type: "prepare"; readonly id: number; readonly change: SnapshotChange }
   | { readonly type: "commit"; readonly id: number }
   | { readonly type: "abandon"; readonly id: number }
+  /**
+   * Routes that the next change will probably set, to be made ready meanwhile: JSON of a list of `AheadRoute`, written
+   * once for all workers. Several may come; `SnapshotChange.aheadBut` says what became of them.
+   */
+  | { readonly type: "ahead"; readonly text: string }
+  /** What was told ahead was needed, or will not be. */
+  | { readonly type: "forget-ahead" }
   | { readonly type: "listen" }
   | { readonly type: "drain"; readonly timeoutMs: number }
   | { readonly type: "reopen-logs" }

@@ -26,6 +26,7 @@ import { Recent, recentRequestsMax } from "./recent.ts";
 import type { RecentRequests } from "./recent.ts";
 import { refusal } from "./respond.ts";
 import type { ForwardTo } from "./route.ts";
+import type { AheadRoute } from "./routes-ahead.ts";
 import type { Prepared, SnapshotChange } from "./snapshot.ts";
 import { Live } from "./snapshot.ts";
 import { Instances } from "./upstream/service.ts";
@@ -134,6 +135,16 @@ export class Proxy implements ServerContext {
   /** Builds a change; throws an Error that names the resource, and then nothing has changed. */
   prepare(change: SnapshotChange): Promise<Prepared> {
     return this.#live.prepare(change);
+  }
+
+  /** Makes routes ready that the next change will probably set. */
+  ahead(routes: readonly AheadRoute[]): void {
+    this.#live.ahead.add(routes);
+  }
+
+  /** What was made ready was needed, or will not be. */
+  forgetAhead(): void {
+    this.#live.ahead.clear();
   }
 
   /** Makes it live, at once and as a whole. */

@@ -10,6 +10,7 @@ import type { GatewayError } from "../core/errors.ts";
 import { nextTurn } from "../core/timers.ts";
 import type { Chain } from "./compose.ts";
 import type { MiddlewareDefinition } from "./middleware.ts";
+import { affected } from "./affected.ts";
 import { attempt, blamed, pluginOf, SnapshotError, type BuildFailure } from "./build-failure.ts";
 import type { BuiltStep } from "./build-step.ts";
 import { buildStep, disposeStep, needsDisposal } from "./build-step.ts";
@@ -23,7 +24,8 @@ import { Route } from "./route.ts";
 import type { RouteContext } from "./route.ts";
 import { Router, compileRoute } from "./router/router.ts";
 import type { CompiledRoute } from "./router/router.ts";
-import { routerAfter } from "./router/router-after.ts";
+import { routerAfter, withRoutes } from "./router/router-after.ts";
+import { RoutesAhead } from "./routes-ahead.ts";
 import { StepUsers } from "./step-users.ts";
 import type { ServiceMemory } from "./upstream/memory.ts";
 import type { Instances, Service } from "./upstream/service.ts";
@@ -45,6 +47,8 @@ export interface SnapshotChange {
   readonly consumers?: KindChange<ConsumerResource>;
   readonly plugins?: KindChange<PluginResource>;
   readonly global?: readonly ChainEntry[];
+  /** Routes that were told ahead belong to it, beside those of `routes`: all but these. Absent: none does. */
+  readonly aheadBut?: readonly string[];
 }
 
 /** A change that has been built in full and waits for its flip. */
@@ -71,6 +75,8 @@ export class Live implements RouteContext {
   readonly lookedAt = new LookedAt();
   readonly named = new Map<string, BuiltStep>();
   readonly services = new Map<string, { readonly service: Service; readonly steps: readonly BuiltStep[] }>();
+  /** What is made ready before the change that it belongs to is known. */
+  readonly ahead = new RoutesAhead(this);
   readonly #resources = {
     middlewares: new Map<string, MiddlewareResource>(),
     services: new Map<string, ServiceResource>(),
@@ -278,19 +284,30 @@ export class Live implements RouteContext {
     const { change, plugins, failures } = work;
     const gone = change.routes?.delete ?? [];
     const users = this.#users.routes.of(plugins);
-    const set: CompiledRoute<Route>[] = [];
-    let tried = 0;
-    for (const [name, resource] of affected(change.routes, users, (known) => this.router.get(known)?.value.resource)) {
+    const ready = this.ahead.take(change.aheadBut);
+    const built: CompiledRoute<Route>[] = [];
+    const build = (name: string, resource: RouteResource, blame: () => Pick<BuildFailure, "kind" | "name">): void => {
       try {
-        set.push(this.#buildRoute(name, resource, work));
+        built.push(this.#buildRoute(name, resource, work));
       } catch (error) {
-        const blame = blamed("routes", name, change.routes?.set, plugins, resource.use);
-        failures.push({ ...blame, message: messageOf(error) });
+        failures.push({ ...blame(), message: messageOf(error) });
       }
+    };
+    for (const [name, resource] of ready.unbuilt) build(name, resource, () => ({ kind: "routes", name }));
+    const known = (name: string) => (ready.has(name) ? undefined : this.router.get(name)?.value.resource);
+    let tried = 0;
+    for (const [name, resource] of affected(change.routes, users, known)) {
+      build(name, resource, () => blamed("routes", name, change.routes?.set, plugins, resource.use));
       if (++tried % routesPerSlice === 0) await nextTurn();
     }
+    const set = [...ready.routes, ...built];
     const many = failures.length === 0 && set.length + gone.length > routesInPlaceMax;
-    const router = many ? await routerAfter(this.router, set, gone) : undefined;
+    // The routes that were ready are in a router of their own already, unless others are served.
+    const router = !many
+      ? undefined
+      : ready.router !== undefined
+        ? await withRoutes(ready.router, built)
+        : await routerAfter(this.router, set, gone);
     return () => {
       for (const name of gone) this.#release(name, undefined);
       for (const { name, value } of set) this.#release(name, value);
@@ -364,25 +381,6 @@ function looking(named: MiddlewareResource | undefined): Looking | undefined {
 function refer(entry: ChainEntry, isNamed: (name: string) => boolean): BuiltStep | undefined {
   if (entry.settings !== undefined || !isNamed(entry.name)) return undefined;
   return { refersTo: entry.name, when: entry.when };
-}
-
-/** The resources to build: those that changed, and the unchanged ones that use a plugin that did. */
-function* affected<T>(
-  change: KindChange<T> | undefined,
-  users: ReadonlySet<string>,
-  known: (name: string) => T | undefined,
-): Generator<readonly [string, T]> {
-  const { set = {}, delete: gone = [] } = change ?? {};
-  // One pair at a time: those of 100,000 routes would outlive several collections.
-  for (const name of Object.keys(set)) {
-    const resource = set[name];
-    if (resource !== undefined) yield [name, resource];
-  }
-  const told = new Set(gone);
-  for (const name of users) {
-    const resource = told.has(name) || Object.hasOwn(set, name) ? undefined : known(name);
-    if (resource !== undefined) yield [name, resource];
-  }
 }
 
 function messageOf(error: unknown): string {

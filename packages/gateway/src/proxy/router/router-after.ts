@@ -23,9 +23,15 @@ export async function routerAfter<T>(
     after.put(route);
     if (++count % routesPerSlice === 0) await nextTurn();
   }
-  for (const route of set) {
-    after.put(route);
+  return withRoutes(after, set);
+}
+
+/** Puts routes into a router that nobody uses yet, in slices; answers the router. */
+export async function withRoutes<T>(router: Router<T>, routes: readonly CompiledRoute<T>[]): Promise<Router<T>> {
+  let count = 0;
+  for (const route of routes) {
+    router.put(route);
     if (++count % routesPerSlice === 0) await nextTurn();
   }
-  return after;
+  return router;
 }
