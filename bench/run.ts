@@ -16,6 +16,7 @@ import { merge, readResults, writeResults } from "./kit/results.ts";
 import { renderText } from "./kit/table.ts";
 import { targetNames, targetPackages } from "./kit/targets.ts";
 import { startUpstream } from "./kit/upstream.ts";
+import { badInstanceScenarios } from "./scenarios/bad-instance.ts";
 import { bigBodyScenario } from "./scenarios/big-body.ts";
 import { chainScenario } from "./scenarios/chain.ts";
 import { idleScenario } from "./scenarios/idle.ts";
@@ -37,6 +38,7 @@ const scenarios: readonly Scenario[] = [
   bigBodyScenario,
   syscallsScenario,
   microScenario,
+  ...badInstanceScenarios,
 ];
 
 const usage = `npm run bench -- [options]
