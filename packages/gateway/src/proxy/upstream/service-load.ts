@@ -189,6 +189,11 @@ export class ServiceLoad {
   }
 }
 
+/** Slots taken of the service that this is the memory of; for the control thread. */
+export function takenSlots(memory: SharedArrayBuffer): number {
+  return Atomics.load(new Int32Array(memory), at(slotsAt));
+}
+
 function at(word: number): number {
   return serviceLayout.load / 4 + word;
 }
