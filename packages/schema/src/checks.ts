@@ -1,4 +1,5 @@
 import { nameProblem } from "./leaves.ts";
+import { checkDiscover } from "./check-discover.ts";
 import { checkPolicies } from "./check-policies.ts";
 import { fullAddress } from "./normalize.ts";
 import { quote } from "./problems.ts";
@@ -158,7 +159,7 @@ export function checkService(service: unknown, path: Path): Problem[] {
       problems.push(error(at, `${quote(address)} is listed twice`, `remove it, or raise the weight of entry ${first}`));
     else seen.set(address, index);
   }
-  problems.push(...checkPolicies(service, path));
+  problems.push(...checkPolicies(service, path), ...checkDiscover(service["discover"], [...path, "discover"]));
   const { instances, discover } = service;
   if (discover !== undefined) return [...problems, ...checkChain(service["use"], [...path, "use"])];
   if (instances === undefined || (Array.isArray(instances) && instances.length === 0)) {

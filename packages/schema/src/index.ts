@@ -1,3 +1,4 @@
+export type * from "./discover-settings.ts";
 export type * from "./resources.ts";
 export type { Parsed, Path, Problem } from "./problems.ts";
 export type { ValidatedChain, ValidatedDocument, ValidationCache } from "./validate.ts";

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { serviceSchema } from "./document.ts";
 import { toChainEntry } from "./normalize.ts";
+import { toDiscover } from "./normalize-discover.ts";
 import type {
   BalanceSettings,
   CircuitBreakerSettings,
@@ -27,7 +28,7 @@ export function toService(written: Written): ServiceResource {
       weight,
       ...(zone === undefined ? {} : { zone }),
     })),
-    ...(discover === undefined ? {} : { discover }),
+    ...(discover === undefined ? {} : { discover: toDiscover(discover) }),
     protocol: written.protocol,
     balance: toBalance(written.balance),
     ...(preferZone ? {} : { preferZone }),

@@ -1,3 +1,5 @@
+import type { DiscoverSettings } from "./discover-settings.ts";
+
 /**
  * The resources of a document after validation: units parsed (milliseconds, bytes, ratios 0..1), defaults filled in,
  * shorthands expanded. Plain data, so that it crosses a thread or a store unchanged.
@@ -100,12 +102,6 @@ export interface ServiceTimeouts {
   readonly idleMs: number;
 }
 
-/** Where instances announce themselves. */
-export interface DiscoverSettings {
-  /** The name under the registry's prefix. */
-  readonly etcd: string;
-}
-
 /** Where the text that decides an instance is taken from. */
 export type HashKey =
   { readonly from: "header" | "cookie" | "query" | "param"; readonly name: string } | { readonly from: "client" };
@@ -183,7 +179,7 @@ export type ConcurrencySettings =
   | { readonly type: "adaptive"; readonly min: number; readonly max: number; readonly initial: number };
 
 export interface ServiceResource {
-  /** Those that are always there; with `discover`, besides those that announce themselves. */
+  /** Those that are always there; with `discover`, besides those that are found. */
   readonly instances: readonly InstanceResource[];
   readonly discover?: DiscoverSettings;
   readonly protocol: "http";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { discoverSchema } from "./discover-schema.ts";
 import * as leaf from "./leaves.ts";
 import { duration, ratio, timeout } from "./units.ts";
 
@@ -7,7 +8,6 @@ import { duration, ratio, timeout } from "./units.ts";
  * limits. `docs/configuration.md` describes each key for its users, and a test compares the two.
  */
 
-const name = leaf.checkedText(leaf.nameProblem);
 const nonEmpty = z.string().min(1);
 const instanceAddress = leaf.checkedText((address) => leaf.addressProblem(address, 1, true));
 const headerName = leaf.checkedText(leaf.headerNameProblem);
@@ -114,7 +114,7 @@ export function serviceSchemaOf<Chain extends z.ZodType>(chainEntry: Chain) {
     instances: z
       .array(z.strictObject({ address: instanceAddress, weight: leaf.weight(), zone: nonEmpty.max(128).optional() }))
       .prefault([]),
-    discover: z.strictObject({ etcd: name }).optional(),
+    discover: discoverSchema.optional(),
     protocol: z.enum(["http"]).prefault("http"),
     balance: balanceSchema,
     preferZone: z.boolean().prefault(true),
