@@ -101,6 +101,7 @@ export function readKubernetesText(
 
 function dnsTextProblem(text: string): string | undefined {
   if (readDnsText(text) !== undefined) return undefined;
+  if (isIpv4(text.replace(/:\d+$/, ""))) return `${quote(text)} is an address: write it under "instances"`;
   return `${quote(text)} is neither a name and a port such as "users.internal:8080" nor SRV records such as "_http._tcp.users.internal"`;
 }
 

@@ -20,8 +20,8 @@ const unavailable: readonly Unavailable[] = [
   {
     path: ["services", "*", "discover"],
     what: "this kind of discovery",
-    instead: 'use "etcd", or list the instances under "instances"',
-    values: ["dns", "consul", "nacos", "kubernetes"],
+    instead: 'use "etcd" or "dns", or list the instances under "instances"',
+    values: ["consul", "nacos", "kubernetes"],
   },
   { path: ["services", "*", "tls"], what: "TLS to instances", instead: "use plain HTTP to the instances" },
   {

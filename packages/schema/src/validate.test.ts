@@ -255,7 +255,7 @@ const planned: [unknown, string][] = [
   ],
   [{ gateway: { tracing: {} } }, "gateway.tracing: tracing is not available in this version"],
   [
-    withService({ discover: { dns: "x" } }),
+    withService({ discover: { consul: "x" } }),
     "services.s.discover: this kind of discovery is not available in this version",
   ],
   [withService({ protocol: "h2c" }), "services.s.protocol: this protocol is not available in this version"],

@@ -127,6 +127,7 @@ export async function admin(t: TestContext, given: Partial<AdminParts> = {}, ext
     },
     changes: engine,
     check: () => Promise.resolve([]),
+    discovery: () => [],
     instances: new Instances({ services: () => resources.services, backing: () => undefined }),
     events,
     store: () => undefined,

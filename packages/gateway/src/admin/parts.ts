@@ -2,6 +2,7 @@ import type { GatewaySettings, Resources } from "@headgate/schema";
 import type { Changes } from "../control/change/changes.ts";
 import type { ResourceView } from "../control/catalog/view.ts";
 import type { Instances } from "../control/registry/instances.ts";
+import type { SourceStatus } from "../control/registry/sources.ts";
 import type { EventBus } from "../control/events.ts";
 import type { Report, ReportedProblem } from "../control/report.ts";
 import type { StoreStatus } from "../control/store-status.ts";
@@ -39,6 +40,8 @@ export interface AdminParts {
   /** What is wrong with documents; changes nothing. */
   readonly check: (documents: readonly unknown[]) => Promise<readonly ReportedProblem[]>;
   readonly instances: Instances;
+  /** The sources of instances beside the store. */
+  readonly discovery: () => readonly SourceStatus[];
   readonly events: EventBus;
   /** `undefined`: there is no store. */
   readonly store: () => StoreStatus | undefined;

@@ -56,7 +56,7 @@ function instanceTable(rows: readonly Row[], paint: Paint): string {
     headings,
     rows.map((row) => {
       const { service, address, weight, zone = "-", version = "-", source, leased, health } = row;
-      const kind = source === "written" ? "configuration" : leased ? "leased" : "registry";
+      const kind = source === "written" ? "configuration" : leased ? "leased" : source;
       const { cpuUsage, memoryUsage, requestLatencyMs } = metricsOf(health);
       return [
         service,

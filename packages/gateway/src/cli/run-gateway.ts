@@ -230,6 +230,7 @@ class Gateway implements RunningGateway {
       changes: store?.changes,
       check: (documents) => configuration.check(documents),
       instances: configuration.instances,
+      discovery: () => configuration.sources.status(),
       events: configuration.events,
       store: () => store?.status(),
     });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { StoreStatus } from "../control/store-status.ts";
+import type { SourceStatus } from "../control/registry/sources.ts";
 import type { ReportedProblem } from "../control/report.ts";
 import {
   adminCommand,
@@ -29,6 +30,7 @@ export interface StatusAnswer {
   readonly nodes: StoreStatus["nodes"];
   readonly confirmations: StoreStatus["confirmations"];
   readonly problems: readonly ReportedProblem[];
+  readonly discovery: readonly SourceStatus[];
   readonly listening: readonly string[];
   readonly admin: string;
   readonly workers: readonly { readonly state: string; readonly restarts: number }[];

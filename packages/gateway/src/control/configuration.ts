@@ -23,8 +23,11 @@ import type { PluginBuilder } from "./plugins.ts";
 import { pluginResourceProblem } from "./plugin-problem.ts";
 import { Publisher } from "./publish.ts";
 import { mayBeStored, type DocumentReader } from "./read-document.ts";
-import { Discovery } from "./registry/discovery.ts";
-import { Instances, type RegistryBacking } from "./registry/instances.ts";
+import { Discovery, type FindInstances } from "./registry/discovery.ts";
+import { Instances, type FoundElsewhere, type RegistryBacking } from "./registry/instances.ts";
+import { isSource, kindOf } from "./registry/source-key.ts";
+import type { Sources } from "./registry/sources.ts";
+import { openSources } from "./registry/sources/open-sources.ts";
 import { trafficReport } from "./replay.ts";
 import type { ReadDocument } from "./replicate-file.ts";
 import type { Report, ReportedProblem } from "./report.ts";
@@ -67,6 +70,7 @@ export class Configuration {
   readonly events: EventBus;
   readonly view: ResourceView;
   readonly instances: Instances;
+  readonly sources: Sources;
   readonly #options: ConfigurationOptions;
   readonly #catalog: Catalog;
   readonly #discovery: Discovery;
@@ -81,12 +85,21 @@ export class Configuration {
     this.#catalog = new Catalog(table);
     this.events = new EventBus(clock);
     this.#routing = new Routing(() => this.#catalog.live);
-    this.#discovery = new Discovery(
-      this.#catalog,
-      (name) => this.#store?.registry.instances(name) ?? [],
-      options.workers,
-    );
-    this.instances = new Instances({ services: () => this.#catalog.live.services, backing: () => this.#backing() });
+    this.sources = openSources({
+      ...options,
+      onChange: (keys) => this.#converger.instances(keys, clock.now()),
+    });
+    this.#discovery = new Discovery({
+      catalog: this.#catalog,
+      find: (settings) => this.#find(settings),
+      onUse: (service, sources) => this.sources.use(service, sources),
+      workers: options.workers,
+    });
+    this.instances = new Instances({
+      services: () => this.#catalog.live.services,
+      backing: () => this.#backing(),
+      found: (service) => this.#foundElsewhere(service),
+    });
     this.publisher = new Publisher(
       () => ({ ...this.#whole(), revision: this.#converger.revision }),
       (change) => tryUses(change, this.#catalog, plugins),
@@ -160,6 +173,8 @@ export class Configuration {
       throw new Error(problem?.message ?? "The configuration could not be brought to the workers.");
     }
     await this.#store?.ready();
+    await this.sources.ready();
+    await this.#converger.settled();
   }
 
   /** Reads the document again, whether it seems changed or not. */
@@ -170,6 +185,7 @@ export class Configuration {
   /** No change is taken any more. */
   async close(): Promise<void> {
     this.#file?.close();
+    this.sources.close();
     await this.#store?.close();
     await this.#options.plugins.close();
   }
@@ -192,6 +208,15 @@ export class Configuration {
     const { store } = this.#options.settings;
     if (store === undefined) return normalizePrefix("/headgate/");
     return normalizePrefix("etcd" in store ? store.etcd.prefix : store.embedded.prefix);
+  }
+
+  readonly #find: FindInstances = (settings) =>
+    "etcd" in settings ? (this.#store?.registry.instances(settings.etcd) ?? []) : this.sources.find(settings);
+
+  #foundElsewhere(service: string): FoundElsewhere | undefined {
+    const source = this.#discovery.sourceOf(service);
+    if (source === undefined || !isSource(source)) return undefined;
+    return { kind: kindOf(source), instances: this.sources.find(source) ?? [] };
   }
 
   #backing(): RegistryBacking | undefined {

@@ -19,7 +19,7 @@ export async function converging(
   const converger: Converger = new Converger({
     catalog,
     publisher,
-    discovery: new Discovery(catalog, () => []),
+    discovery: new Discovery({ catalog, find: () => [] }),
     log,
     clock: { now: () => time.now, wall: () => 0 },
     ...(options.aheadMin === undefined ? {} : { aheadMin: options.aheadMin }),

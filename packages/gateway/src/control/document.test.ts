@@ -67,6 +67,8 @@ const written = {
       concurrency: 9,
     },
     five: { balance: { hash: { client: true } }, discover: { etcd: "five" } },
+    six: { discover: { dns: { name: "six.internal", port: 80, servers: ["10.0.0.2:5353"], interval: "1m" } } },
+    seven: { discover: { dns: "_http._tcp.seven.internal" } },
   },
   consumers: { alice: { keys: ["key-of-alice"], groups: ["gold"], jwt: { subject: "alice" } } },
   plugins: { greet: "./greet.ts" },

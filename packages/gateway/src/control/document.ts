@@ -92,7 +92,12 @@ class Writer {
   }
 
   service({ use, ...policies }: ServiceResource): Written {
-    return { ...writtenPolicies(policies), ...(use.length === 0 ? {} : { use: this.chain(use) }) };
+    const { discover, ...written } = writtenPolicies(policies);
+    return {
+      ...written,
+      ...(discover === undefined ? {} : { discover: this.#show(discover) }),
+      ...(use.length === 0 ? {} : { use: this.chain(use) }),
+    };
   }
 }
 

@@ -11,6 +11,8 @@ export interface LastGoodOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+  /** What it is of, for the log. Default: "configuration". */
+  readonly what?: string;
   /** The file was damaged or deleted while in use: nothing is saved until `replaceAll`. */
   readonly onDamaged?: () => void;
 }
@@ -87,12 +89,12 @@ class FileLastGood implements LastGood {
 
   constructor(options: LastGoodOptions) {
     this.#options = options;
-    const { file, log } = options;
+    const { file, log, what = "configuration" } = options;
     try {
       this.#loaded = this.#open();
     } catch (error) {
       this.#foreign = true;
-      log.warn({ file, err: error }, `The last good configuration cannot be read from ${file}; starting without it.`);
+      log.warn({ file, err: error }, `The last good ${what} cannot be read from ${file}; starting without it.`);
     }
   }
 
@@ -123,7 +125,7 @@ class FileLastGood implements LastGood {
   }
 
   flush(): void {
-    const { clock, log, file: path } = this.#options;
+    const { clock, log, file: path, what = "configuration" } = this.#options;
     const pending = this.#pending;
     if (pending === undefined || this.#closed) return;
     this.#disarm();
@@ -137,7 +139,7 @@ class FileLastGood implements LastGood {
     this.#writtenMs = clock.now();
     this.#pending = undefined;
     this.#foreign = false;
-    if (this.#failures > 0) log.info({ file: path }, `The configuration is saved to ${path} again.`);
+    if (this.#failures > 0) log.info({ file: path }, `The ${what} is saved to ${path} again.`);
     this.#failures = 0;
   }
 
@@ -174,12 +176,12 @@ class FileLastGood implements LastGood {
     try {
       this.#file?.claim();
     } catch (error) {
-      this.#options.log.debug({ err: error }, "The file of the last good configuration cannot be written to yet.");
+      this.#options.log.debug({ err: error }, "The file of the last good state cannot be written to yet.");
     }
   }
 
   #failed(error: unknown): void {
-    const { log, file: path } = this.#options;
+    const { log, file: path, what = "configuration" } = this.#options;
     if (error instanceof OwnedByAnotherError) {
       log.warn({ file: path }, `${path} is written by a newer process now; this one saves no more.`);
       this.#closed = true;
@@ -194,7 +196,7 @@ class FileLastGood implements LastGood {
     if (this.#failures === 0) {
       log.warn(
         { file: path, err: error },
-        `The configuration cannot be saved to ${path}; serving goes on, and saving is tried again.`,
+        `The ${what} cannot be saved to ${path}; serving goes on, and saving is tried again.`,
       );
     }
     this.#arm(Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(this.#failures, 5)));

@@ -19,7 +19,7 @@ export interface ReportedProblem {
 }
 
 /** Who judged: each replaces its own list of problems. */
-export type ProblemSource = "file" | "store";
+export type ProblemSource = "file" | "store" | "discovery";
 
 /** New problems that are logged one by one; of more only the number is. All are in the status. */
 const loggedMax = 20;

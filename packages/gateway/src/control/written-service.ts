@@ -3,6 +3,7 @@ import type {
   BalanceSettings,
   CircuitBreakerSettings,
   ConcurrencySettings,
+  DiscoverSettings,
   HealthCheckSettings,
   OutlierDetectionSettings,
   ServiceResource,
@@ -13,9 +14,10 @@ type Written = Record<string, unknown>;
 /** A service's policies as a document writes them, all but its chain. What is left out is what a document gets without. */
 export function writtenPolicies(service: Omit<ServiceResource, "use">): Written {
   const { balance, slowStartMs, panicThreshold = 0, timeouts, retry, hedging, pool, ...others } = service;
-  const { circuitBreaker, outlierDetection, healthCheck, concurrency, ...rest } = others;
+  const { circuitBreaker, outlierDetection, healthCheck, concurrency, discover, ...rest } = others;
   return {
     ...rest,
+    ...(discover === undefined ? {} : { discover: writtenDiscover(discover) }),
     balance: writtenBalance(balance),
     panicThreshold,
     ...(slowStartMs === undefined ? {} : { slowStart: formatDuration(slowStartMs) }),
@@ -38,6 +40,16 @@ export function writtenPolicies(service: Omit<ServiceResource, "use">): Written 
     ...(concurrency === undefined ? {} : { concurrency: writtenConcurrency(concurrency) }),
     pool: { max: pool.max, idle: formatDuration(pool.idleMs) },
   };
+}
+
+function writtenDiscover(discover: DiscoverSettings): Written {
+  if ("dns" in discover) {
+    const { intervalMs, ...rest } = discover.dns;
+    return { dns: { ...rest, ...(intervalMs === undefined ? {} : { interval: formatDuration(intervalMs) }) } };
+  }
+  if (!("consul" in discover)) return discover;
+  const { tags, ...rest } = discover.consul;
+  return { consul: { ...rest, ...(tags.length === 0 ? {} : { tag: tags }) } };
 }
 
 function writtenBalance(balance: BalanceSettings): unknown {

@@ -21,3 +21,17 @@ export const systemTimers: Timers = {
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Resolves after `delayMs`, or as soon as `signal` is aborted. */
+export function pause(timers: Timers, delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const cancel = timers.after(delayMs, end);
+    signal.addEventListener("abort", end);
+  });
+}

@@ -112,6 +112,11 @@ export const metrics = {
     help: "Keys of the store that differed from the copy although the watch had told everything; they were healed.",
     labels: [],
   },
+  discovery_failing: {
+    type: "gauge",
+    help: "1 while the source of a service's instances cannot be read, and the last known ones are used.",
+    labels: ["service", "source"],
+  },
   store_connected: {
     type: "gauge",
     help: "1 while the store answers and tells changes, else 0.",

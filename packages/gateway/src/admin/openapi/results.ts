@@ -76,6 +76,8 @@ export function itemSchema(value: JsonSchema): JsonSchema {
   });
 }
 
+const sources = ["dns", "consul", "nacos", "kubernetes"];
+
 const instances = list(
   map({
     address: text,
@@ -85,10 +87,19 @@ const instances = list(
     "version?": text,
     leased: { ...yes, description: "It is gone when nobody keeps it alive." },
     "held?": { ...yes, description: "It vanished with most of its service, and is kept for now." },
-    source: { enum: ["registry", "written"] },
+    source: { enum: ["registry", "written", ...sources] },
     "health?": { ...any, description: "Its last report." },
   }),
 );
+
+const discoverySource = map({
+  kind: { enum: sources },
+  place: { ...text, description: "What is asked for where." },
+  services: { ...list(text), description: "Those that use it." },
+  state: { enum: ["live", "waiting", "failing"] },
+  instances: { ...whole, description: "Instances that are known, from an earlier process if it is waiting." },
+  "problem?": text,
+});
 
 /** What the endpoints answer. */
 export const results = {
@@ -156,6 +167,7 @@ export const results = {
     nodes: list(node),
     confirmations: list(confirmation),
     problems,
+    discovery: list(discoverySource),
     listening: list(text),
     admin: text,
     workers: list(map({ id: whole, state: text, revision: whole, restarts: whole, connections: whole })),

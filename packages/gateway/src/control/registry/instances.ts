@@ -4,6 +4,7 @@ import { StoreError, type Key, type Store } from "../store/store.ts";
 import { announce, instanceKey, reportHealth, withdraw, type Announced, type Announcement } from "./announce.ts";
 import type { RegistrationStatus } from "./registration.ts";
 import type { Registry } from "./registry.ts";
+import type { FoundInstance, SourceKind } from "./source.ts";
 
 /** What the keys of health reports begin with, in every registry. */
 const healthPrefix: Key = keyOf("/health/");
@@ -20,10 +21,10 @@ export interface Instance {
   readonly version?: string;
   /** Whether it ends by itself when nobody keeps it alive. */
   readonly leased: boolean;
-  /** Whether it is gone from the registry and kept for now: most of its service vanished with it. */
+  /** Whether who named it names it no more, and it is kept for now: most of its service vanished with it. */
   readonly held?: true;
-  /** Who says that it is there: itself, or the configuration. */
-  readonly source: "registry" | "written";
+  /** Who says that it is there: itself, the configuration, or the source that the service names. */
+  readonly source: "registry" | "written" | SourceKind;
   /** Its last health report, as it was written. */
   readonly health?: unknown;
 }
@@ -41,6 +42,14 @@ export interface InstancesOptions {
   readonly services: () => Readonly<Record<string, ServiceResource>>;
   /** `undefined`: there is no store. */
   readonly backing: () => RegistryBacking | undefined;
+  /** What a service's source beside the store says; `undefined`: it has none. Default: none has. */
+  readonly found?: (service: string) => FoundElsewhere | undefined;
+}
+
+/** The instances that a source names. */
+export interface FoundElsewhere {
+  readonly kind: SourceKind;
+  readonly instances: readonly FoundInstance[];
 }
 
 /** The instances of all services, written and announced, and how others announce theirs. */
@@ -101,7 +110,8 @@ export class Instances {
   /** The name under which instances of a service announce themselves. */
   #nameOf(service: string): string {
     const services = this.#options.services();
-    return (Object.hasOwn(services, service) ? services[service]?.discover?.etcd : undefined) ?? service;
+    const discover = Object.hasOwn(services, service) ? services[service]?.discover : undefined;
+    return discover !== undefined && "etcd" in discover ? discover.etcd : service;
   }
 
   /** What is written goes before what is announced, but for one that says it is down or drains: as requests see it. */
@@ -119,16 +129,17 @@ export class Instances {
       const facts = { address, status: "UP", weight, ...(zone === undefined ? {} : { zone }) } as const;
       found.set(address, { ...facts, leased: false, source: "written", ...told(address) });
     }
-    for (const known of this.#options.backing()?.registry.instances(name) ?? []) {
-      const { address, status, weight, zone, version, leased, heldSinceMs } = known;
+    const elsewhere = this.#options.found?.(service);
+    const others = elsewhere?.instances ?? this.#options.backing()?.registry.instances(name) ?? [];
+    for (const { address, status, weight, zone, version, heldSinceMs, ...rest } of others) {
       if (found.has(address) && status === "UP") continue;
       found.set(address, {
         ...{ address, status, weight },
         ...(zone === undefined ? {} : { zone }),
         ...(version === undefined ? {} : { version }),
-        leased,
+        leased: "leased" in rest && rest.leased === true,
         ...(heldSinceMs === undefined ? {} : { held: true }),
-        source: "registry",
+        source: elsewhere?.kind ?? "registry",
         ...told(address),
       });
     }

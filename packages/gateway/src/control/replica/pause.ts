@@ -2,15 +2,14 @@ import type { Random } from "../../core/clock.ts";
 import type { Timers } from "../../core/timers.ts";
 
 const firstMs = 100;
-const longestMs = 2_000;
 
 /**
- * How long to wait after so many failures in a row: 100 ms doubled up to 2 s, of which the last quarter is chance, so
- * that gateways that lost the same store do not come back to it in step.
+ * How long to wait after so many failures in a row: 100 ms doubled up to 2 s (or to `longestMs`), of which the last
+ * quarter is chance, so that gateways that lost the same store do not come back to it in step.
  */
-export function backoffMs(failures: number, random: Random): number {
-  // Beyond 2^5 the limit has it; a shift by many hundred failures would come round to nothing.
-  const fullMs = Math.min(longestMs, firstMs * 2 ** Math.min(failures, 5));
+export function backoffMs(failures: number, random: Random, longestMs = 2_000): number {
+  // A power of many hundred failures is no number any more.
+  const fullMs = Math.min(longestMs, firstMs * 2 ** Math.min(failures, 20));
   return fullMs * (0.75 + 0.25 * random());
 }
 

@@ -1,0 +1,67 @@
+import { join } from "node:path";
+import type { Clock, Random } from "../../../core/clock.ts";
+import type { Log } from "../../../core/log.ts";
+import type { Timers } from "../../../core/timers.ts";
+import type { Metrics } from "../../../telemetry/metrics.ts";
+import type { Report, ReportedProblem } from "../../report.ts";
+import { LastKnown } from "../last-known.ts";
+import type { Source, SourceParts, SourceSettings } from "../source.ts";
+import { Sources, type SourceStatus, type SourcesOptions } from "../sources.ts";
+import { dnsSource } from "./dns.ts";
+
+export interface OpenSourcesOptions {
+  /** Absolute. What the sources said last is kept there. */
+  readonly dataDir: string;
+  readonly onChange: SourcesOptions["onChange"];
+  readonly report: Pick<Report, "judge">;
+  readonly metrics: Pick<Metrics, "gauge">;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+interface SourceLabels {
+  readonly [label: string]: string;
+  readonly service: string;
+  readonly source: string;
+}
+
+/** The sources of a gateway, whose problems are reported and counted. None is opened before a service uses it. */
+export function openSources(options: OpenSourcesOptions): Sources {
+  const { dataDir, onChange, report, metrics, clock, timers, random, log } = options;
+  const shown = new Map<string, SourceLabels>();
+  const tell = (status: readonly SourceStatus[]): void => {
+    report.judge("discovery", status.flatMap(problemsOf));
+    // A series stays until the process ends: what is not used any more does not fail any more.
+    for (const labels of shown.values()) metrics.gauge("discovery_failing", labels).set(0);
+    for (const { kind, services, state } of status) {
+      for (const service of services) {
+        const labels = { service, source: kind };
+        shown.set(JSON.stringify(labels), labels);
+        metrics.gauge("discovery_failing", labels).set(state === "failing" ? 1 : 0);
+      }
+    }
+  };
+  const sources: Sources = new Sources({
+    open: (settings) => openSource(settings, { clock, timers, random }),
+    lastKnown: new LastKnown({ file: join(dataDir, "last-instances.db"), clock, timers, log }),
+    onChange,
+    onState: () => tell(sources.status()),
+    ...{ clock, timers, random, log },
+  });
+  return sources;
+}
+
+function openSource(settings: SourceSettings, parts: SourceParts): Source {
+  if ("dns" in settings) return dnsSource(settings.dns, parts);
+  throw new Error("this source is not available in this version");
+}
+
+/** One for each service: that is where people look. Warnings, for the configuration is not at fault and stays live. */
+function problemsOf({ kind, place, services, state, instances, problem }: SourceStatus): ReportedProblem[] {
+  if (problem === undefined) return [];
+  const stay = instances === 0 ? "no instance is known yet" : `the last known ones (${instances}) stay`;
+  const message = `${kind} ${place}: ${problem}${state === "failing" ? `; ${stay}` : ""}`;
+  return services.map((service) => ({ severity: "warning", path: `services.${service}.discover.${kind}`, message }));
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { request } from "../kit/client.ts";
+import { dnsServer, type DnsRecord } from "../kit/dns-server.ts";
+import { echoUpstream, type Echo } from "../kit/echo.ts";
+import { launchGateway, startGateway, type GatewayProcess } from "../kit/gateway.ts";
+import { newestFirst, type Scope } from "../kit/scope.ts";
+import { waitFor } from "../kit/wait.ts";
+
+function documentOf(discover: object): object {
+  return { routes: { all: { match: { path: "/*" }, to: "s" } }, services: { s: { discover } } };
+}
+
+/** Requests one after the other until one is answered by `server`; each must be answered. */
+async function untilServedBy(scope: Scope, gateway: GatewayProcess, server: string): Promise<number> {
+  let requests = 0;
+  await waitFor(
+    async () => {
+      requests++;
+      const response = await request(scope, gateway.port, "/x");
+      assert.equal(response.status, 200, `request ${requests}: ${gateway.logs.stderr.slice(-2_000)}`);
+      return (JSON.parse(response.body.toString()) as Echo).server === server; // the echo's own answer
+    },
+    { what: `an answer of ${server}`, deadlineMs: 20_000 },
+  );
+  return requests;
+}
+
+test("DNS: a gateway without a store routes to what SRV records name, and follows a change without a failed request", async (t) => {
+  const scope = newestFirst(t);
+  const dns = await dnsServer(scope);
+  const [one, two] = [await echoUpstream(scope, "one"), await echoUpstream(scope, "two")];
+  const srv = ({ port }: { port: number }): DnsRecord[] => [
+    { type: "SRV", priority: 0, weight: 0, port, target: "here.internal", ttl: 1 },
+  ];
+  dns.zone.set("A here.internal", [{ type: "A", address: "127.0.0.1", ttl: 1 }]);
+  dns.zone.set("SRV _http._tcp.s.internal", srv(one));
+  const discover = { dns: { name: "_http._tcp.s.internal", servers: [dns.address], interval: "1s" } };
+  const document = documentOf(discover) as Record<string, unknown>;
+  const gateway = await startGateway(scope, { document });
+  // Ready means that the source has answered.
+  assert.equal(await untilServedBy(scope, gateway, "one"), 1);
+  const shown = (await (await gateway.admin("/v1/instances/s")).json()) as { instances: { source: string }[] };
+  assert.deepEqual(
+    shown.instances.map(({ source }) => source),
+    ["dns"],
+  );
+
+  dns.zone.set("SRV _http._tcp.s.internal", srv(two));
+  await untilServedBy(scope, gateway, "two");
+
+  dns.all = "SERVFAIL";
+  await waitFor(async () => (await gateway.status()).problems.some(({ message }) => message.includes("ESERVFAIL")), {
+    what: "the problem to be told",
+  });
+  assert.equal(await gateway.metric("headgate_discovery_failing", { service: "s", source: "dns" }), 1);
+  assert.equal(await untilServedBy(scope, gateway, "two"), 1);
+
+  // The next process knows what this one knew.
+  await gateway.stop();
+  const again = await launchGateway(scope, { document, after: gateway });
+  await waitFor(async () => (await fetch(`${again.adminUrl}/readyz`).catch(() => undefined))?.status === 200, {
+    what: () => `readiness: ${again.logs.stderr}`,
+  });
+  assert.equal(await untilServedBy(scope, again, "two"), 1);
+});
