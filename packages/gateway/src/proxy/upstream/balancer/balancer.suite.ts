@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../../../../../../tests/kit/clock.ts";
-import type { FakeInstance} from "./balancer.fixtures.ts";
+import type { FakeInstance } from "./balancer.fixtures.ts";
 import { contextOf, instancesOf } from "./balancer.fixtures.ts";
 import type { BalancerOptions } from "./balancer.ts";
 import type { Balancer, PickContext } from "./candidate.ts";

@@ -17,6 +17,9 @@ export class Hash implements Policy {
   readonly #fallback: Policy;
   readonly #loadFactor: number;
   #table: Uint16Array | undefined;
+  #perWeight = Infinity;
+  /** When that was added up, in looks of the selection. */
+  #looks = 0;
 
   /** `loadFactor` undefined: no bound. */
   constructor(selection: Selection, fallback: Policy, loadFactor: number | undefined) {
@@ -30,28 +33,35 @@ export class Hash implements Policy {
     const { allowed, count, indexes } = this.#selection;
     if (count === 0) return -1;
     const table = (this.#table ??= sharedTable(this.#selection.candidates));
-    const perWeight = this.#allowance();
     let hash = hashOf(context.key);
     for (let attempt = 1; attempt <= rehashMax; attempt++) {
       const index = table[hash % table.length] as number; // inside
-      if (allowed[index] === 1 && this.#hasRoom(index, perWeight)) return index;
+      if (allowed[index] === 1 && this.#hasRoom(index)) return index;
       hash = rehash(hash, attempt);
     }
     const start = hash % count;
     for (let i = 0; i < count; i++) {
       const index = indexes[(start + i) % count] as number; // inside
-      if (this.#hasRoom(index, perWeight)) return index;
+      if (this.#hasRoom(index)) return index;
     }
     return indexes[start] as number; // never: they cannot all have more than their share
   }
 
+  #hasRoom(index: number): boolean {
+    if (this.#loadFactor === Infinity) return true;
+    const { load, weight } = this.#selection.candidates[index] as Candidate; // an index is inside
+    const active = load.active();
+    // One is always everybody's share.
+    return active === 0 || active < Math.ceil(this.#allowance() * weight);
+  }
+
   /**
    * Requests for each unit of weight, if the new one is spread as all are, times the factor. Source: V. Mirrokni et al.,
-   * "Consistent Hashing with Bounded Loads". Reads the load of every candidate: asked for by who sets `loadFactor`.
+   * "Consistent Hashing with Bounded Loads". Added up as often as availability is looked at, for it reads every load.
    */
   #allowance(): number {
-    if (this.#loadFactor === Infinity) return Infinity;
-    const { candidates, indexes, count } = this.#selection;
+    const { candidates, indexes, count, looks } = this.#selection;
+    if (looks === this.#looks) return this.#perWeight;
     let active = 1;
     let weight = 0;
     for (let place = 0; place < count; place++) {
@@ -59,12 +69,8 @@ export class Hash implements Policy {
       active += candidate.load.active();
       weight += candidate.weight;
     }
-    return (this.#loadFactor * active) / weight;
-  }
-
-  #hasRoom(index: number, perWeight: number): boolean {
-    if (perWeight === Infinity) return true;
-    const { load, weight } = this.#selection.candidates[index] as Candidate; // an index is inside
-    return load.active() < Math.ceil(perWeight * weight);
+    this.#looks = looks;
+    this.#perWeight = (this.#loadFactor * active) / weight;
+    return this.#perWeight;
   }
 }

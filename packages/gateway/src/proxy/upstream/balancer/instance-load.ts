@@ -118,13 +118,16 @@ export class InstanceLoad {
     return this.#sum(awaitingAt);
   }
 
-  /** How long an answer is expected to take; 0 of an instance that nothing is known of, as long as nothing waits. */
-  latencyMs(nowMs: number): number {
+  /**
+   * How long an answer is expected to take; 0 of an instance that nothing is known of, as long as nothing waits.
+   * `active` is for who has it already: adding it up is half of what this costs.
+   */
+  latencyMs(nowMs: number, active = this.active()): number {
     const times = this.#times;
     const peak = times[peakAt] as number;
     const penalty = times[penaltyAt] as number;
     let latency = peak === 0 ? 0 : peak * keptSince(times[peakStampAt] as number, nowMs);
-    if (this.active() > 0) {
+    if (active > 0) {
       const usual = peak === 0 ? unknownLatencyMs : (times[usualAt] as number);
       if (usual > latency) latency = usual;
       const silence = nowMs - (times[quietSinceAt] as number);
@@ -136,7 +139,8 @@ export class InstanceLoad {
 
   /** What one more request costs here: the latency for each one under way and the new one. */
   cost(nowMs: number): number {
-    return this.latencyMs(nowMs) * (this.active() + 1);
+    const active = this.active();
+    return this.latencyMs(nowMs, active) * (active + 1);
   }
 
   #sum(at: number): number {

@@ -57,28 +57,60 @@ export function maglevTable(entries: readonly MaglevEntry[]): Uint16Array {
     skip[m] = (((hashed[1] as number) >>> 0) % (size - 1)) + 1;
   }
   const heaviest = Math.max(...members.map(({ weight }) => weight));
-  const turns = new Float64Array(members.length); // parts of a turn that each has saved up
   const table = new Uint16Array(size).fill(unset);
-  let filled = 0;
-  while (filled < size) {
-    for (let m = 0; m < members.length && filled < size; m++) {
-      const { weight, index } = members[m] as (typeof members)[number]; // m is inside, as below
-      const saved = (turns[m] as number) + weight;
-      turns[m] = saved;
-      if (saved < heaviest) continue;
-      turns[m] = saved - heaviest;
-      let slot = next[m] as number;
-      const step = skip[m] as number;
-      while (table[slot] !== unset) {
-        slot += step;
-        if (slot >= size) slot -= size;
-      }
-      table[slot] = index;
-      next[m] = slot;
-      filled++;
+  const turns = new Turns(members.length, size);
+  const taken = new Int32Array(members.length);
+  for (let filled = 0; filled < size; filled++) {
+    const m = turns.next();
+    const { weight, index } = members[m] as (typeof members)[number]; // a member, as below
+    let slot = next[m] as number;
+    const step = skip[m] as number;
+    while (table[slot] !== unset) {
+      slot += step;
+      if (slot >= size) slot -= size;
     }
+    table[slot] = index;
+    next[m] = slot;
+    const count = (taken[m] as number) + 1;
+    taken[m] = count;
+    turns.add(m, Math.floor((count * heaviest) / weight));
   }
   return table;
+}
+
+/** Who takes a slot in which turn, first come first served: the heaviest are in every turn, lighter ones skip some. */
+class Turns {
+  /** By turn, the first and the last member; by member, who comes behind it. -1: none. */
+  readonly #first: Int32Array;
+  readonly #last: Int32Array;
+  readonly #behind: Int32Array;
+  #turn = 0;
+
+  /** All members are in the first turn; there are at most `turns`, for at least one takes a slot in each. */
+  constructor(members: number, turns: number) {
+    this.#first = new Int32Array(turns).fill(-1);
+    this.#last = new Int32Array(turns).fill(-1);
+    this.#behind = new Int32Array(members);
+    for (let m = 0; m < members; m++) this.add(m, 0);
+  }
+
+  add(member: number, turn: number): void {
+    if (turn >= this.#first.length) return; // the table is full by then
+    const last = this.#last[turn] as number; // inside, as are all below
+    if (last < 0) this.#first[turn] = member;
+    else this.#behind[last] = member;
+    this.#last[turn] = member;
+    this.#behind[member] = -1;
+  }
+
+  next(): number {
+    while ((this.#first[this.#turn] as number) < 0) this.#turn++;
+    const member = this.#first[this.#turn] as number;
+    const behind = this.#behind[member] as number;
+    this.#first[this.#turn] = behind;
+    if (behind < 0) this.#last[this.#turn] = -1;
+    return member;
+  }
 }
 
 /** No entry has this index: there are fewer instances. */

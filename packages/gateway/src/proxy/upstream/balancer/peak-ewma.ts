@@ -43,12 +43,19 @@ export class PeakEwma implements Policy {
     if (count <= 1) return count === 0 ? -1 : (selection.indexes[0] as number);
     const first = selection.draw(this.#random);
     const second = selection.drawOther(first, this.#random);
+    const one = this.#at(first);
+    const two = this.#at(second);
+    const oneActive = one.load.active();
+    const twoActive = two.load.active();
+    const oneMs = one.load.latencyMs(nowMs, oneActive) * one.bias();
+    const twoMs = two.load.latencyMs(nowMs, twoActive) * two.bias();
     const needed = selection.even ? margin : weightedMargin;
-    let place = this.#beats(second, first, nowMs, needed) ? second : first;
-    const latency = this.#at(place).load.latencyMs(nowMs);
-    if (latency > suspectFactor * this.#typicalMs && this.#typicalMs > 0) place = this.#further(place, nowMs);
-    if (latency > 0) this.#typicalMs += (latency - this.#typicalMs) * (this.#typicalMs === 0 ? 1 : typicalShare);
-    return selection.indexes[place] as number; // a place is inside
+    const change = twoMs * (twoActive + 1) * needed < oneMs * (this.#sameLoad(oneActive, first, second) + 1);
+    const place = change ? second : first;
+    const ms = change ? twoMs : oneMs;
+    const suspect = this.#typicalMs > 0 && ms > suspectFactor * this.#typicalMs;
+    if (ms > 0) this.#typicalMs += (ms - this.#typicalMs) * (this.#typicalMs === 0 ? 1 : typicalShare);
+    return selection.indexes[suspect ? this.#further(place, nowMs) : place] as number; // a place is inside
   }
 
   /** The best of the winner and those that follow a random place. */
@@ -57,23 +64,23 @@ export class PeakEwma implements Policy {
     let best = winner;
     let place = this.#selection.draw(this.#random);
     for (let left = Math.min(count, furtherMax); left > 0; left--) {
-      if (place !== best && this.#beats(place, best, nowMs, 1)) best = place;
+      const { load } = this.#at(best);
+      const cost = load.latencyMs(nowMs) * this.#at(best).bias() * (this.#sameLoad(load.active(), best, place) + 1);
+      const other = this.#at(place);
+      if (place !== best && other.load.cost(nowMs) * other.bias() < cost) best = place;
       place = place + 1 < count ? place + 1 : 0;
     }
     return best;
   }
 
-  /** Whether one more request costs less at `other` than at `first`, that many times. */
-  #beats(other: number, first: number, nowMs: number, times: number): boolean {
+  /**
+   * How many requests would be the same load for another. Whole ones: otherwise a single request at a heavy instance
+   * would make an idle light one look better.
+   */
+  #sameLoad(active: number, place: number, other: number): number {
     const { even, weights } = this.#selection;
-    const one = this.#at(first);
-    const two = this.#at(other);
-    let active = one.load.active();
-    // As many as would be the same load for the other; whole ones, or a single request at a heavy instance would make
-    // an idle light one look better.
-    if (!even) active = Math.floor((active * (weights[other] as number)) / (weights[first] as number));
-    const firstCost = one.load.latencyMs(nowMs) * one.bias() * (active + 1);
-    return two.load.cost(nowMs) * two.bias() * times < firstCost;
+    if (even) return active;
+    return Math.floor((active * (weights[other] as number)) / (weights[place] as number)); // places are inside
   }
 
   #at(place: number): Candidate {

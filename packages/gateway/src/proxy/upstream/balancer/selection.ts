@@ -47,8 +47,9 @@ export class Selection {
   panic = false;
   /** By candidate: 1 if it is among `indexes`. */
   readonly allowed: Uint8Array;
+  /** Rises when the candidates are looked at: what is made of them is out of date. */
+  looks = 0;
   readonly #options: SelectionOptions;
-  readonly #available: Uint8Array;
   /** When the candidates were looked at; NaN: they must be, whatever the time. */
   #lookedMs = NaN;
   /** What may be picked is what an earlier pick saw. */
@@ -62,7 +63,6 @@ export class Selection {
     this.weights = new Float64Array(size);
     this.sums = new Float64Array(size);
     this.allowed = new Uint8Array(size);
-    this.#available = new Uint8Array(size);
   }
 
   /** Brings it up to date for a pick. */
@@ -127,53 +127,78 @@ export class Selection {
   #lookAtAll(nowMs: number, excluded: ReadonlySet<unknown> | undefined): void {
     const { candidates } = this;
     const { zone, panicThreshold } = this.#options;
+    this.looks++;
+    this.#lookedMs = excluded === undefined ? nowMs : NaN;
+    this.panic = false;
     let members = 0;
     let available = 0;
     let zoneWeight = 0;
     let zoneAvailable = 0;
+    this.#clear();
     for (let i = 0; i < candidates.length; i++) {
       const candidate = candidates[i] as Candidate; // i is inside
-      this.#available[i] = 0;
-      if (candidate.weight <= 0) continue;
+      const { weight } = candidate;
+      this.allowed[i] = 0;
+      if (weight <= 0) continue;
+      const inZone = zone !== undefined && candidate.zone === zone;
       members++;
-      if (candidate.zone === zone) zoneWeight += candidate.weight;
+      if (inZone) zoneWeight += weight;
       if (!candidate.available(nowMs)) continue;
-      this.#available[i] = 1;
       available++;
-      if (candidate.zone === zone) zoneAvailable += candidate.weight;
+      if (inZone) zoneAvailable += weight;
+      if (excluded?.has(candidate) !== true) this.#add(i, nowMs);
     }
-    const zoneFirst = zone !== undefined && zoneAvailable > 0 && zoneAvailable >= zoneShareMin * zoneWeight;
-    this.panic = !zoneFirst && available < panicThreshold * members;
-    this.#fill(zoneFirst, nowMs, excluded);
-    if (zoneFirst && this.count === 0) this.#fill(false, nowMs, excluded);
-    this.#lookedMs = excluded === undefined ? nowMs : NaN;
+    if (zoneAvailable > 0 && zoneAvailable >= zoneShareMin * zoneWeight) this.#keepZone(nowMs);
+    else if (available < panicThreshold * members) this.#addAll(nowMs, excluded);
   }
 
-  #fill(zoneOnly: boolean, nowMs: number, excluded: ReadonlySet<unknown> | undefined): void {
-    const { candidates, panic } = this;
-    const { zone, biased } = this.#options;
-    let count = 0;
-    let total = 0;
-    let even = true;
-    this.allowed.fill(0);
-    for (let i = 0; i < candidates.length; i++) {
-      const candidate = candidates[i] as Candidate; // i is inside
-      if (panic ? candidate.weight <= 0 || candidate.barred?.(nowMs) === true : this.#available[i] === 0) continue;
-      if (zoneOnly && candidate.zone !== zone) continue;
-      if (excluded?.has(candidate) === true) continue;
-      const ramp = candidate.ramp(nowMs);
-      let weight = candidate.weight * (ramp >= 1 ? 1 : ramp > rampMin ? ramp : rampMin);
-      if (biased) weight /= candidate.bias();
-      if (count > 0 && weight !== this.weights[0]) even = false;
-      total += weight;
-      this.indexes[count] = i;
-      this.weights[count] = weight;
-      this.sums[count] = total;
-      this.allowed[i] = 1;
-      count++;
+  /** Only those of the own zone, if there is one among them. */
+  #keepZone(nowMs: number): void {
+    const { candidates, indexes, count } = this;
+    const { zone } = this.#options;
+    let found = false;
+    for (let place = 0; place < count && !found; place++) {
+      found = (candidates[indexes[place] as number] as Candidate).zone === zone; // inside, as below
     }
-    this.count = count;
-    this.total = total;
-    this.even = even;
+    if (!found) return;
+    this.#clear();
+    for (let place = 0; place < count; place++) {
+      const index = indexes[place] as number; // what is added is at this place or before it
+      this.allowed[index] = 0;
+      if ((candidates[index] as Candidate).zone === zone) this.#add(index, nowMs);
+    }
+  }
+
+  /** Panic: available or not. */
+  #addAll(nowMs: number, excluded: ReadonlySet<unknown> | undefined): void {
+    this.panic = true;
+    this.#clear();
+    for (let i = 0; i < this.candidates.length; i++) {
+      const candidate = this.candidates[i] as Candidate; // i is inside
+      this.allowed[i] = 0;
+      if (candidate.weight <= 0 || candidate.barred?.(nowMs) === true || excluded?.has(candidate) === true) continue;
+      this.#add(i, nowMs);
+    }
+  }
+
+  #clear(): void {
+    this.count = 0;
+    this.total = 0;
+    this.even = true;
+  }
+
+  #add(index: number, nowMs: number): void {
+    const candidate = this.candidates[index] as Candidate; // who calls has it from there
+    const ramp = candidate.ramp(nowMs);
+    let weight = candidate.weight;
+    if (ramp < 1) weight *= ramp > rampMin ? ramp : rampMin;
+    if (this.#options.biased) weight /= candidate.bias();
+    const place = this.count++;
+    if (place > 0 && weight !== this.weights[0]) this.even = false;
+    this.total += weight;
+    this.indexes[place] = index;
+    this.weights[place] = weight;
+    this.sums[place] = this.total;
+    this.allowed[index] = 1;
   }
 }
