@@ -6,8 +6,12 @@ export const decayMs = 10_000;
 export const unknownLatencyMs = 1_000;
 /** What a failure counts as at least. Source: Linkerd's load biaser. */
 export const failureLatencyMs = 5_000;
+/** How fast a failure is forgotten: an instance that is back gets requests again after some half a minute. */
+export const penaltyDecayMs = 5_000;
 /** Most of a `Retry-After` that is believed. Source: Linkerd's load biaser. */
 export const retryAfterMaxMs = 300_000;
+/** When, before the end of a `Retry-After`, its penalty begins to be forgotten: little is left at the end. */
+const retryAfterFadeMs = 5 * penaltyDecayMs;
 /** Weight of one answer in the usual latency; answers after a pause weigh more. */
 const usualShare = 1 / 16;
 
@@ -36,7 +40,8 @@ const awaitingAt = 1;
  *   latency, that is its latency. The oldest waiting request has waited at least as long, since any answer after it
  *   was sent would have ended the silence. So an instance that hangs is avoided after its usual latency.
  * - A failure counts as at least 5 s (Linkerd's load biaser), so that failing fast does not look like answering fast.
- *   An answer takes the penalty back: it is what the instance last did that counts.
+ *   Unlike there it is no part of the EWMA: it is forgotten faster, a `Retry-After` lasts as long as it says, and an
+ *   answer takes it back. So one failure among many answers costs an instance next to nothing.
  *
  * **Counts** are in cells, one for each worker, and summed up by who reads: a worker that takes the place of a dead one
  * sets its cell to nothing. There must be one view for each worker and memory.
@@ -81,7 +86,7 @@ export class InstanceLoad {
       times[usualAt] = rttMs;
       times[peakAt] = Math.max(rttMs, Number.MIN_VALUE);
     } else {
-      const kept = keptSince(times[peakStampAt] as number, nowMs);
+      const kept = keptSince(times[peakStampAt] as number, nowMs, decayMs);
       const share = Math.max(usualShare, 1 - kept);
       times[usualAt] = (times[usualAt] as number) * (1 - share) + rttMs * share;
       times[peakAt] = rttMs > peak * kept ? rttMs : rttMs * (1 - kept) + peak * kept;
@@ -99,7 +104,7 @@ export class InstanceLoad {
     const times = this.#times;
     times[quietSinceAt] = nowMs;
     times[penaltyAt] = penalty;
-    times[penaltyStampAt] = nowMs;
+    times[penaltyStampAt] = nowMs + Math.max(0, asked - retryAfterFadeMs);
   }
 
   /** The attempt is over. `observed`: whether `observe` was called for it. */
@@ -126,7 +131,7 @@ export class InstanceLoad {
     const times = this.#times;
     const peak = times[peakAt] as number;
     const penalty = times[penaltyAt] as number;
-    let latency = peak === 0 ? 0 : peak * keptSince(times[peakStampAt] as number, nowMs);
+    let latency = peak === 0 ? 0 : peak * keptSince(times[peakStampAt] as number, nowMs, decayMs);
     if (active > 0) {
       const usual = peak === 0 ? unknownLatencyMs : (times[usualAt] as number);
       if (usual > latency) latency = usual;
@@ -134,7 +139,7 @@ export class InstanceLoad {
       if (silence > latency && this.awaiting() > 0) latency = silence;
     }
     if (penalty === 0) return latency;
-    return Math.max(latency, penalty * keptSince(times[penaltyStampAt] as number, nowMs));
+    return Math.max(latency, penalty * keptSince(times[penaltyStampAt] as number, nowMs, penaltyDecayMs));
   }
 
   /** What one more request costs here: the latency for each one under way and the new one. */
@@ -152,7 +157,7 @@ export class InstanceLoad {
 }
 
 /** The share of a value that is left of it after the time since `stampMs`. */
-function keptSince(stampMs: number, nowMs: number): number {
-  // Another thread may have read the clock a little later than this one.
-  return nowMs > stampMs ? Math.exp((stampMs - nowMs) / decayMs) : 1;
+function keptSince(stampMs: number, nowMs: number, overMs: number): number {
+  // A stamp may be of the future: another thread read the clock a little later, or nothing is to be forgotten yet.
+  return nowMs > stampMs ? Math.exp((stampMs - nowMs) / overMs) : 1;
 }
