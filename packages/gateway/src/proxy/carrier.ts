@@ -12,6 +12,8 @@ export interface ExchangeRun {
   abort(error: GatewayError): void;
   /** The instance switched protocols: what follows belongs to the tunnel. */
   leaveToTunnel(): void;
+  /** The tunnel is closed. */
+  endTunnel(): void;
   /** The answer waits for the client, which is not the instance's fault: its silence does not count meanwhile. */
   pauseIdle(): void;
   /** The client takes bytes again. */
@@ -23,8 +25,11 @@ export interface ExchangeRun {
  * answer back, whatever protocol the client speaks.
  */
 export interface Carrier {
-  /** The request's head as field lines for an instance, forwarding fields included, without the empty line. */
-  requestLines(extraNames: readonly string[] | undefined): string;
+  /**
+   * The request's head as field lines for an instance, forwarding fields included, without the empty line. `nowMs`: when
+   * it is sent, for what is left of the exchange's time.
+   */
+  requestLines(extraNames: readonly string[] | undefined, nowMs: number): string;
   /** Absent where the request has no body. */
   readonly body: RequestBody | undefined;
   /** The client asked for another protocol (WebSocket). */

@@ -172,6 +172,8 @@ export class Exchange {
   /** The error that ended the exchange, if one did; also HG_CLIENT_CLOSED. */
   error: GatewayError | undefined;
   startedMs = 0;
+  /** When it must be over, by the route or by what a trusted proxy waits for; Infinity: never. */
+  deadlineMs = Infinity;
   /** Milliseconds since 1970 of the start. */
   startedWallMs = 0;
   upstreamStartMs = 0;

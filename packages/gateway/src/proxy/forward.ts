@@ -1,83 +1,289 @@
-import type { RetryPolicy } from "@headgate/schema";
-import type { GatewayError } from "../core/errors.ts";
-
-/** RFC 9110 §9.2.2. */
-const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-
-/** Retries that are always allowed at a time, so that a budget of a share does not forbid the only one (as Envoy). */
-const retriesAlwaysAllowed = 3;
-/** A connection that was closed while idle is replaced this often before the failure counts as one. */
-const staleConnectionsMax = 3;
-
-export function mayRepeat(method: string): boolean {
-  return idempotent.has(method);
-}
-
-/** All that the decision depends on. */
-export interface AttemptState {
-  readonly method: string;
-  /** It has a key that tells the instance when it comes twice: any method may be repeated. Absent: false. */
-  readonly carriesKey?: boolean;
-  /** The body can be sent again: there is none, or its beginning is kept and nothing was lost. */
-  readonly replayable: boolean;
-  /** Attempts after the first so far. */
-  readonly retries: number;
-  /** Attempts that ended on a connection the instance had closed while it was idle. */
-  readonly staleConnections: number;
-  /** Of the service, in this thread. */
-  readonly active: number;
-  readonly activeRetries: number;
-}
-
-export type Failure =
-  /** `stale`: the connection had served before and not one byte of an answer came. */
-  { readonly error: GatewayError; readonly stale: boolean } | { readonly status: number };
-
-export type Decision =
-  | { readonly do: "fail" }
-  | { readonly do: "retry"; readonly waitMs: number; readonly reason: string; readonly counts: boolean };
-
-const fail: Decision = { do: "fail" };
+import { GatewayError } from "../core/errors.ts";
+import type { AttemptOwner, ForwardContext } from "./attempt.ts";
+import { UpstreamAttempt } from "./attempt.ts";
+import type { Carrier, ExchangeRun } from "./carrier.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ResponseHead } from "./http1/parse-response.ts";
+import type { AttemptHook } from "./middleware.ts";
+import type { Decision, Failure } from "./retry.ts";
+import { decideRetry, mayRepeat } from "./retry.ts";
+import { Booking } from "./upstream/booking.ts";
+import type { UpstreamCall } from "./upstream/call.ts";
+import type { Member } from "./upstream/member.ts";
+import type { Service } from "./upstream/service.ts";
 
 /**
- * Whether a failed attempt is tried again, and after how long. Pure.
- * Back-off: full jitter, `random × (2^n − 1) × base`, at most ten times the base (Envoy's default; AWS "full jitter").
- * Budget: retries under way stay below `max(3, budget × active)` (Envoy's concurrent retry budget).
+ * The attempts of one exchange at one service, until the head of one is the answer or the last one failed: one after
+ * the other, as `decideRetry` says, and with hedging side by side.
  */
-export function decideRetry(
-  failure: Failure,
-  policy: RetryPolicy,
-  state: AttemptState,
-  random: () => number,
-): Decision {
-  if (!state.replayable) return fail;
-  const repeatable = state.carriesKey === true || mayRepeat(state.method);
-  if ("error" in failure && failure.stale && repeatable && state.staleConnections < staleConnectionsMax) {
-    // RFC 9112 §9.3.1: the instance may close an idle connection at any time; that says nothing about its health.
-    return { do: "retry", waitMs: 0, reason: "stale_connection", counts: false };
-  }
-  if (state.retries >= policy.attempts) return fail;
-  const reason = reasonOf(failure);
-  if (reason === undefined || !policy.on.some((on) => on === reason)) return fail;
-  const nothingSent = "error" in failure && failure.error.retry === "any-method";
-  if (!nothingSent && !repeatable) return fail;
-  if (state.activeRetries >= Math.max(retriesAlwaysAllowed, policy.budgetRatio * state.active)) return fail;
-  // Where nothing was sent the next instance is tried at once: there is no load to spare it from.
-  const factor = nothingSent ? 0 : Math.min(2 ** (state.retries + 1) - 1, 10);
-  return { do: "retry", waitMs: random() * factor * policy.backoffMs, reason, counts: true };
-}
+export class ForwardRun implements AttemptOwner, ExchangeRun {
+  /** The call whose head was accepted. */
+  answered: UpstreamCall | undefined;
+  /** Nothing more will be tried. */
+  settled = false;
+  readonly exchange: Exchange;
+  readonly carrier: Carrier;
+  readonly service: Service;
+  readonly hooks: readonly AttemptHook[];
+  readonly context: ForwardContext;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  /** Under way without an accepted head: the only one or the newest; undefined while a retry is waited for. */
+  #attempt: UpstreamAttempt | undefined;
+  /** Older ones that a hedge was sent beside. */
+  #hedged: UpstreamAttempt[] | undefined;
+  /** The one whose head is the answer. */
+  #winner: UpstreamAttempt | undefined;
+  /** It answered with a status that is tried again, and is the answer after all if that cannot be done. */
+  #held: UpstreamAttempt | undefined;
+  #tried: Set<Member> | undefined;
+  #stopWaiting: (() => void) | undefined;
+  #stopHedge: (() => void) | undefined;
+  #retries = 0;
+  #stale = 0;
+  #hedges = 0;
 
-/** The failure in the words of `retry.on`; undefined where none names it. */
-function reasonOf(failure: Failure): string | undefined {
-  if ("status" in failure) return String(failure.status);
-  switch (failure.error.code) {
-    case "HG_UPSTREAM_CONNECT":
-      return "connect";
-    case "HG_UPSTREAM_RESET":
-      return "reset";
-    case "HG_UPSTREAM_TIMEOUT":
-      return failure.error.details.nothingSent === true ? "connect" : "timeout";
-    default:
-      return undefined;
+  constructor(
+    exchange: Exchange,
+    carrier: Carrier,
+    service: Service,
+    hooks: readonly AttemptHook[],
+    context: ForwardContext,
+  ) {
+    this.exchange = exchange;
+    this.carrier = carrier;
+    this.service = service;
+    this.hooks = hooks;
+    this.context = context;
+  }
+
+  /** Resolves when an instance's head is on the exchange; rejects with the last attempt's GatewayError. */
+  start(): Promise<void> {
+    this.exchange.serviceName = this.service.name;
+    this.service.load.beginExchange();
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      const { request } = this.exchange;
+      // A limit that a step set after the bytes had come.
+      if ((this.carrier.body?.bytes ?? 0) > request.bodyBytesMax) {
+        this.#settle(new GatewayError("HG_BODY_TOO_LARGE", { detail: `The limit is ${request.bodyBytesMax} bytes.` }));
+        return;
+      }
+      const nowMs = this.context.clock.now();
+      const booking = this.service.admit(this.exchange, undefined, "first", nowMs);
+      if (booking instanceof Booking) this.#begin(booking, nowMs);
+      else this.#settle(booking);
+    });
+  }
+
+  /** Ends it from outside (the client went away, the exchange's time is over, a step replaced the answer). */
+  abort(error: GatewayError): void {
+    this.#stopTimers();
+    const attempts = [this.#held, this.#winner, this.#attempt, ...(this.#hedged ?? [])];
+    this.#held = this.#attempt = this.#hedged = undefined;
+    for (const attempt of attempts) attempt?.abort(error);
+    this.#settle(error);
+  }
+
+  headCame(attempt: UpstreamAttempt, head: ResponseHead): void {
+    if (this.service.retriesStatus(head.status) && this.#tryInstead(attempt, head.status)) return;
+    this.#accept(attempt, head);
+  }
+
+  failed(attempt: UpstreamAttempt, error: GatewayError, stale: boolean): void {
+    if (attempt === this.#held) {
+      this.#held = undefined;
+      return;
+    }
+    this.#leave(attempt);
+    (this.#tried ??= new Set()).add(attempt.booking.member);
+    // With a hedge under way the exchange has its second chance already.
+    if (this.#attempt !== undefined) return;
+    this.#stopTimers();
+    const decision = this.#decide({ error, stale });
+    if (decision.do === "retry") this.#retry(decision, error);
+    else this.#giveUp(error);
+  }
+
+  refused(attempt: UpstreamAttempt, error: unknown): void {
+    this.#leave(attempt);
+    this.#endOthers();
+    this.#settle(error);
+  }
+
+  ended(error: GatewayError | undefined): void {
+    this.#settle(error);
+    if (error === undefined) return;
+    this.exchange.error ??= error;
+    this.carrier.cut();
+  }
+
+  /** The instance switched protocols: what follows belongs to the tunnel. */
+  leaveToTunnel(): void {
+    this.#winner?.leaveToTunnel();
+    this.#settle(undefined);
+  }
+
+  endTunnel(): void {
+    this.#winner?.endTunnel();
+  }
+
+  /** The answer waits for the client, which is not the instance's fault: its silence does not count meanwhile. */
+  pauseIdle(): void {
+    this.#winner?.pauseIdle();
+  }
+
+  /** The client takes bytes again. */
+  resumeIdle(): void {
+    this.#winner?.resumeIdle();
+  }
+
+  #begin(booking: Booking, nowMs: number): void {
+    const attempt = new UpstreamAttempt(this, booking, nowMs);
+    this.#attempt = attempt;
+    if (this.service.hedging !== undefined) this.#armHedge(this.service.hedging);
+    attempt.start();
+  }
+
+  #accept(attempt: UpstreamAttempt, head: ResponseHead): void {
+    const { exchange } = this;
+    this.#leave(attempt);
+    this.#endOthers();
+    this.#winner = attempt;
+    this.answered = attempt.call;
+    exchange.upstreamStartMs = attempt.startMs;
+    exchange.upstreamHeadMs = attempt.headMs;
+    exchange.instanceAddress = attempt.booking.member.address;
+    const { response } = exchange;
+    response.status = head.status;
+    response.headers = head.fields;
+    response.source = "upstream";
+    this.service.mark(exchange, attempt.booking.member);
+    attempt.accept();
+    this.#resolve();
+  }
+
+  /** Whether another attempt takes the place of one whose status the policy names; it is held meanwhile. */
+  #tryInstead(attempt: UpstreamAttempt, status: number): boolean {
+    const others = this.#hedged !== undefined || (this.#attempt !== undefined && this.#attempt !== attempt);
+    const decision = others ? undefined : this.#decide({ status, retryAfterMs: attempt.retryAfterMs });
+    if (decision?.do === "fail") return false;
+    this.#leave(attempt);
+    (this.#tried ??= new Set()).add(attempt.booking.member);
+    this.#held?.abort(undefined);
+    this.#held = attempt;
+    attempt.hold();
+    if (decision !== undefined) this.#retry(decision, undefined);
+    return true;
+  }
+
+  #decide(failure: Failure): Decision {
+    const { body } = this.carrier;
+    const { exchange } = this;
+    return decideRetry(
+      failure,
+      this.service.retry,
+      {
+        method: exchange.request.method,
+        carriesKey: this.carrier.carriesKey,
+        replayable: !this.settled && (body === undefined || body.replayable),
+        retries: this.#retries,
+        staleConnections: this.#stale,
+        remainingMs: exchange.deadlineMs - this.context.clock.now(),
+      },
+      this.context.random,
+    );
+  }
+
+  /** `error`: what the exchange ends in if it cannot be tried again; undefined where an answer is held. */
+  #retry(decision: Extract<Decision, { do: "retry" }>, error: GatewayError | undefined): void {
+    if (decision.counts) this.#retries++;
+    else this.#stale++;
+    if (decision.waitMs < 1) {
+      this.#again(decision, error);
+      return;
+    }
+    this.#stopWaiting = this.context.after(decision.waitMs, () => {
+      this.#stopWaiting = undefined;
+      this.#again(decision, error);
+    });
+  }
+
+  #again({ counts, reason }: Extract<Decision, { do: "retry" }>, error: GatewayError | undefined): void {
+    const nowMs = this.context.clock.now();
+    const booking = this.service.admit(this.exchange, this.#tried, counts ? "retry" : "renewed", nowMs);
+    if (!(booking instanceof Booking)) {
+      this.#giveUp(error);
+      return;
+    }
+    this.context.countRetry(this.service.name, reason);
+    this.#held?.abort(undefined);
+    this.#held = undefined;
+    this.#begin(booking, nowMs);
+  }
+
+  /** Nothing more can be tried: an answer that is held is the answer, else the error. */
+  #giveUp(error: GatewayError | undefined): void {
+    const held = this.#held;
+    const head = held?.call?.head;
+    this.#held = undefined;
+    if (held !== undefined && head !== undefined) this.#accept(held, head);
+    else this.#settle(error ?? new GatewayError("HG_UPSTREAM_RESET"));
+  }
+
+  #armHedge({ afterMs, max }: { readonly afterMs: number; readonly max: number }): void {
+    const { body, upgrade, carriesKey } = this.carrier;
+    if (this.#hedges >= max || upgrade || !(carriesKey || mayRepeat(this.exchange.request.method))) return;
+    if (body !== undefined && !body.repeatable) return;
+    this.#stopHedge?.();
+    this.#stopHedge = this.context.after(afterMs, () => {
+      this.#stopHedge = undefined;
+      this.#hedge();
+    });
+  }
+
+  /** Sends the request to one more instance, if the budget allows it and there is one. */
+  #hedge(): void {
+    const slow = this.#attempt;
+    if (slow === undefined) return;
+    const tried = (this.#tried ??= new Set());
+    tried.add(slow.booking.member);
+    const nowMs = this.context.clock.now();
+    const booking = this.service.admit(this.exchange, tried, "hedge", nowMs);
+    if (!(booking instanceof Booking)) return;
+    this.#hedges++;
+    this.context.countRetry(this.service.name, "hedge");
+    (this.#hedged ??= []).push(slow);
+    this.#begin(booking, nowMs);
+  }
+
+  /** Takes an attempt off the list of those under way. */
+  #leave(attempt: UpstreamAttempt): void {
+    if (this.#attempt === attempt) this.#attempt = this.#hedged?.pop();
+    else if (this.#hedged !== undefined) this.#hedged = this.#hedged.filter((other) => other !== attempt);
+    if (this.#hedged?.length === 0) this.#hedged = undefined;
+  }
+
+  /** The answer is there, or never will be: whoever else is under way or held is not needed. */
+  #endOthers(): void {
+    this.#stopTimers();
+    if (this.#held === undefined && this.#attempt === undefined && this.#hedged === undefined) return;
+    const others = [this.#held, this.#attempt, ...(this.#hedged ?? [])];
+    this.#held = this.#attempt = this.#hedged = undefined;
+    for (const attempt of others) attempt?.abort(undefined);
+  }
+
+  #stopTimers(): void {
+    this.#stopWaiting?.();
+    this.#stopHedge?.();
+    this.#stopWaiting = this.#stopHedge = undefined;
+  }
+
+  #settle(error: unknown): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.service.load.endExchange();
+    if (error !== undefined && this.answered === undefined) this.#reject(error);
   }
 }

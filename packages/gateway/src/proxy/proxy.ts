@@ -10,7 +10,7 @@ import type { Timers } from "../core/timers.ts";
 import { Wheel, WheelTimer } from "../core/wheel.ts";
 import type { GaugeHandle, Metrics } from "../telemetry/metrics.ts";
 import type { ForwardContext } from "./attempt.ts";
-import { ForwardRun } from "./attempt.ts";
+import { ForwardRun } from "./forward.ts";
 import type { Chain } from "./compose.ts";
 import { Finisher } from "./finish.ts";
 import { ClientConnection } from "./http1/client-connection.ts";
@@ -29,7 +29,7 @@ import type { ForwardTo } from "./route.ts";
 import type { AheadRoute } from "./routes-ahead.ts";
 import type { Prepared, SnapshotChange } from "./snapshot.ts";
 import { Live } from "./snapshot.ts";
-import { Instances } from "./upstream/service.ts";
+import { Instances } from "./upstream/instances.ts";
 
 /** What a proxy gets from the thread it runs in. */
 export interface ProxyOptions {
@@ -91,7 +91,7 @@ export class Proxy implements ServerContext {
     this.wheel = new Wheel(clock.now(), wheelTickMs);
     this.#stopWheel = options.timers.every(wheelTickMs, () => this.wheel.advance(clock.now()));
     const { workers, workerId } = options;
-    this.#instances = new Instances({ clock, random, wheel: this.wheel, metrics, workers, workerId });
+    this.#instances = new Instances({ clock, random, wheel: this.wheel, metrics, workers, workerId, zone: settings.zone });
     this.#finisher = new Finisher(metrics);
     this.#recent = new Recent(Math.ceil(recentRequestsMax / Math.max(1, options.workers)));
     const connections = (state: string) => metrics.gauge("connections", { state });
@@ -199,7 +199,8 @@ export class Proxy implements ServerContext {
     carrier.epoch = this.#live.enter();
     this.#connectionGauges.active.add(1);
     this.#connectionGauges.idle.add(-1);
-    if (route?.timeoutMs !== undefined) carrier.limitTime(route.timeoutMs);
+    const limitMs = Math.min(route?.timeoutMs ?? Infinity, carrier.awaitedMs);
+    if (limitMs !== Infinity) carrier.limitTime(limitMs);
     try {
       let chain: Chain;
       if (!("error" in matched)) chain = matched.route.chain(this.#forward, this.#options.random);

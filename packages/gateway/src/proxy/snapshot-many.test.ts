@@ -5,7 +5,7 @@ import type { Client } from "./exchange.ts";
 import type { Kit } from "./middleware.ts";
 import { requestOf } from "./router/router.fixtures.ts";
 import { Live, type SnapshotChange } from "./snapshot.ts";
-import type { Instances } from "./upstream/service.ts";
+import type { Instances } from "./upstream/instances.ts";
 
 const client: Client = { ip: "127.0.0.1", port: 1, peer: "127.0.0.1", scheme: "http", localPort: 80 };
 

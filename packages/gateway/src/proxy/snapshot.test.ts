@@ -13,7 +13,7 @@ import { matchRoute } from "./match.ts";
 import type { ForwardTo } from "./route.ts";
 import { Live } from "./snapshot.ts";
 import type { SnapshotChange } from "./snapshot.ts";
-import { Instances } from "./upstream/service.ts";
+import { Instances } from "./upstream/instances.ts";
 
 const client = { ip: "127.0.0.1", port: 1, peer: "127.0.0.1", scheme: "http", localPort: 80 } as const;
 
@@ -47,6 +47,7 @@ function setup() {
     metrics: new Metrics(() => {}),
     workers: 1,
     workerId: 1,
+    zone: undefined,
   };
   const kit = (identity: string) => ({ identity, clock, random: () => 0, log: silentLog }) as unknown as Kit; // all that `tag` reads
   // A version of a plugin is `tag` under its digest's name.

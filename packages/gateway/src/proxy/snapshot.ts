@@ -28,7 +28,8 @@ import { routerAfter, withRoutes } from "./router/router-after.ts";
 import { RoutesAhead } from "./routes-ahead.ts";
 import { StepUsers } from "./step-users.ts";
 import type { ServiceMemory } from "./upstream/memory.ts";
-import type { Instances, Service } from "./upstream/service.ts";
+import type { Instances } from "./upstream/instances.ts";
+import type { Service } from "./upstream/service.ts";
 
 /** What changes of one kind of resource. */
 export interface KindChange<T> {

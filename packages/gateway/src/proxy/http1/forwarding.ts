@@ -5,6 +5,15 @@ import { fieldLines, restoredLength } from "./write-head.ts";
 /** Who this gateway is in `Via` (RFC 9110 §7.6.3). */
 const pseudonym = "headgate";
 
+/** How long the sender waits for the answer, in milliseconds. The name is Envoy's: meshes and libraries know it. */
+const expectedField = "x-envoy-expected-rq-timeout-ms";
+
+/** What a request's head says its sender waits for the answer; Infinity where it says nothing that can be read. */
+export function expectedMs({ forwarding, fields }: RequestHead): number {
+  const value = forwarding === undefined ? undefined : fields.get(expectedField);
+  return value !== undefined && /^[1-9]\d{0,9}$/.test(value) ? Number(value) : Infinity;
+}
+
 /** Lines that are the same for every request of a connection whose peer is not trusted. */
 export function connectionLines(client: Client): string {
   return `x-forwarded-for: ${client.peer}\r\nx-forwarded-proto: ${client.scheme}\r\nx-forwarded-port: ${client.localPort}\r\n`;
@@ -20,6 +29,7 @@ export function forwardingLines(
   id: () => string,
   extraNames: readonly string[] | undefined,
   instance: string,
+  remainingMs: number,
 ): string {
   const { headers } = request;
   let leaveOut = head.hopByHop;
@@ -33,6 +43,8 @@ export function forwardingLines(
     );
     forwarded = trustedLines(head, request, client);
   }
+  // Never 0, which to Envoy means that there is no limit.
+  if (remainingMs !== Infinity) forwarded += `${expectedField}: ${Math.max(1, Math.floor(remainingMs))}\r\n`;
   const nominated = extraNames === undefined ? head.nominated : [...(head.nominated ?? []), ...extraNames];
   const set = extraNames === undefined ? headers.added : [...(headers.added ?? []), ...extraNames];
   if (set !== undefined) forwarded = withoutThose(forwarded, set);
@@ -52,7 +64,7 @@ export function forwardingLines(
 
 /** Leaves out the forwarding lines that a step or a hook has set itself. `set`: their names, among other text. */
 function withoutThose(lines: string, set: readonly string[]): string {
-  const names = set.map((text) => text.toLowerCase()).filter((text) => text.startsWith("x-forwarded-"));
+  const names = set.map((text) => text.toLowerCase()).filter((text) => text.startsWith("x-forwarded-") || text === expectedField);
   if (names.length === 0) return lines;
   return lines
     .split("\r\n")

@@ -36,7 +36,7 @@ export class RequestHead implements ConnectionOptions {
   expectContinue = false;
   /** Offsets (into `fields.offsets`) of fields that are not forwarded: hop-by-hop ones, framing. Ascending. */
   readonly hopByHop: number[] = [];
-  /** Offsets of X-Forwarded-* and Forwarded, which are believed only from trusted proxies. */
+  /** Offsets of X-Forwarded-*, Forwarded and X-Envoy-Expected-Rq-Timeout-Ms: believed only from trusted proxies. */
   forwarding: number[] | undefined = undefined;
   /** Names that `Connection` nominated, lower case. */
   nominated: string[] | undefined = undefined;
@@ -233,6 +233,9 @@ function readField(text: string, offsets: number[], i: number, known: RequestHea
     case 19:
       // RFC 9110 §11.7.2: for the next proxy, which is this one.
       if (equalsLower(text, start, end, "proxy-authorization")) known.hopByHop.push(i);
+      return false;
+    case 30:
+      if (equalsLower(text, start, end, "x-envoy-expected-rq-timeout-ms")) (known.forwarding ??= []).push(i);
       return false;
     default:
       return false;

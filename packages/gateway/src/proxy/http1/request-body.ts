@@ -51,6 +51,11 @@ export class RequestBody {
     return this.#replayable;
   }
 
+  /** Whether all of it is here and can be sent as often as wanted. */
+  get repeatable(): boolean {
+    return this.complete && this.#replayable && this.#keptBytes <= replayBytesMax;
+  }
+
   /** Whether the held part is so big that reading should stop until somebody takes it. */
   get full(): boolean {
     return this.#sink === undefined && this.#keptBytes >= replayBytesMax;

@@ -9,7 +9,7 @@ import type { UpstreamCall } from "../upstream/call.ts";
 import type { ResponseHead } from "./parse-response.ts";
 import { Fields } from "./fields.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { forwardingLines } from "./forwarding.ts";
+import { expectedMs, forwardingLines } from "./forwarding.ts";
 import { HeadError } from "./grammar.ts";
 import type { RequestHead } from "./parse-head.ts";
 import type { BodySink } from "./request-body.ts";
@@ -90,7 +90,7 @@ export class ServerExchange implements Carrier, BodySink {
     return body.remaining <= discardBytesMax && !(this.expectsContinue && body.bytes === 0);
   }
 
-  requestLines(extraNames: readonly string[] | undefined): string {
+  requestLines(extraNames: readonly string[] | undefined, nowMs: number): string {
     const { exchange, head } = this;
     return forwardingLines(
       head,
@@ -101,15 +101,22 @@ export class ServerExchange implements Carrier, BodySink {
       () => exchange.id,
       extraNames,
       exchange.instanceAddress,
+      exchange.deadlineMs - nowMs,
     );
+  }
+
+  /** What a trusted proxy in front says it waits for the answer; Infinity where none says so. */
+  get awaitedMs(): number {
+    return this.#trusted ? expectedMs(this.head) : Infinity;
   }
 
   /** Ends the exchange with HG_TIMEOUT after `ms`, or cuts an answer that streams then. */
   limitTime(ms: number): void {
+    this.exchange.deadlineMs = this.exchange.startedMs + ms;
     this.#deadline = new WheelTimer(() => {
       this.stop(new GatewayError("HG_TIMEOUT"));
     });
-    this.#server.wheel.arm(this.#deadline, this.#server.clock.now() + ms);
+    this.#server.wheel.arm(this.#deadline, this.exchange.deadlineMs);
   }
 
   /**
@@ -267,6 +274,7 @@ export class ServerExchange implements Carrier, BodySink {
   /** Books the exchange that a tunnel has taken over. */
   endTunnel(bytes: number): void {
     this.exchange.responseBytes = bytes;
+    this.run?.endTunnel();
     this.#end();
   }
 

@@ -1,10 +1,10 @@
-import type { InstanceResource } from "@headgate/schema";
-import type { Clock } from "../../core/clock.ts";
 import type { GatewayError } from "../../core/errors.ts";
-import type { Wheel } from "../../core/wheel.ts";
 import type { CounterHandle, Metrics } from "../../telemetry/metrics.ts";
+import { InstanceLoad } from "./balancer/instance-load.ts";
+import { InstanceHealth } from "./health/instance-health.ts";
 import type { PoolLimits } from "./pool.ts";
 import { Pool } from "./pool.ts";
+import type { UpstreamContext } from "./service.ts";
 
 /** How an attempt ended, as the metrics name it. */
 export type Outcome =
@@ -12,33 +12,35 @@ export type Outcome =
 
 /**
  * One instance of a service as one thread sees it. Keyed by service and address: it outlives every snapshot that names
- * it, and with it its connections.
+ * it, and with it its connections and the views of what all threads know of it.
  */
 export class Instance {
   readonly address: string;
   readonly host: string;
   readonly port: number;
   readonly pool: Pool;
-  weight: number;
-  /** Attempts under way. */
-  active = 0;
+  /** What all threads share of it. */
+  readonly memory: SharedArrayBuffer;
+  readonly load: InstanceLoad;
+  readonly health: InstanceHealth;
   readonly #metrics: Metrics;
   readonly #service: string;
   readonly #outcomes = new Map<Outcome, CounterHandle>();
 
   constructor(
     service: string,
-    resource: InstanceResource,
+    address: string,
+    memory: SharedArrayBuffer,
     limits: PoolLimits,
-    clock: Clock,
-    wheel: Wheel,
-    metrics: Metrics,
+    { clock, wheel, metrics, workerId, workers }: UpstreamContext,
   ) {
-    const { host, port } = splitAddress(resource.address);
-    this.address = resource.address;
+    const { host, port } = splitAddress(address);
+    this.address = address;
     this.host = host;
     this.port = port;
-    this.weight = resource.weight;
+    this.memory = memory;
+    this.load = new InstanceLoad(memory, workerId, workers);
+    this.health = new InstanceHealth(memory);
     this.#metrics = metrics;
     this.#service = service;
     const connections = (state: string) => metrics.gauge("upstream_connections", { service, state });
@@ -66,10 +68,12 @@ export function outcomeOf(error: GatewayError): Outcome {
       return "reset";
     case "HG_UPSTREAM_TIMEOUT":
       return "timeout";
+    case "HG_UPSTREAM_PROTOCOL":
+      return "protocol";
     case "HG_OVERLOADED":
       return "overloaded";
     default:
-      return "protocol";
+      return "aborted";
   }
 }
 

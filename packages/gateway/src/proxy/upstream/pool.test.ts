@@ -8,6 +8,7 @@ import { Wheel } from "../../core/wheel.ts";
 import { Metrics } from "../../telemetry/metrics.ts";
 import type { UpstreamConnection } from "./connection.ts";
 import { Instance } from "./instance.ts";
+import { instanceBytes } from "./memory.ts";
 
 async function setup(t: TestContext, max: number) {
   let now = 0;
@@ -27,11 +28,10 @@ async function setup(t: TestContext, max: number) {
   }
   const instance = new Instance(
     "s",
-    { address: `127.0.0.1:${port}`, weight: 1 },
+    `127.0.0.1:${port}`,
+    new SharedArrayBuffer(instanceBytes(1)),
     limits,
-    clock,
-    wheel,
-    new WatchedMetrics(() => {}),
+    { clock, wheel, metrics: new WatchedMetrics(() => {}), random: () => 0, workers: 1, workerId: 1, zone: undefined },
   );
   t.after(() => {
     instance.pool.close();

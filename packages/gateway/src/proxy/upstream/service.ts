@@ -1,10 +1,17 @@
 import type { RetryPolicy, ServiceResource, ServiceTimeouts } from "@headgate/schema";
 import type { Clock, Random } from "../../core/clock.ts";
+import { GatewayError } from "../../core/errors.ts";
 import type { Wheel } from "../../core/wheel.ts";
 import type { HistogramHandle, Metrics } from "../../telemetry/metrics.ts";
-import { RoundRobin } from "./balancer/round-robin.ts";
-import { Instance } from "./instance.ts";
-import type { ServiceMemory } from "./memory.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Balancer } from "./balancer/candidate.ts";
+import { createBalancer } from "./balancer/balancer.ts";
+import { Booking } from "./booking.ts";
+import type { KeyOf } from "./key.ts";
+import { keyReader } from "./key.ts";
+import type { Instance } from "./instance.ts";
+import { Member } from "./member.ts";
+import type { ServiceLoad } from "./service-load.ts";
 
 /** What instances share with the thread they live in. */
 export interface UpstreamContext {
@@ -16,107 +23,96 @@ export interface UpstreamContext {
   readonly workers: number;
   /** From 1: which cells of shared memory are this thread's. */
   readonly workerId: number;
+  /** Where this gateway stands. */
+  readonly zone: string | undefined;
 }
 
-/** Load of one service in this thread; kept over changes of the service's settings. */
-export interface ServiceLoad {
-  active: number;
-  retries: number;
+/** What of a service outlives its snapshots in one thread; views of memory that all threads share. */
+export interface ServiceState {
+  readonly memory: SharedArrayBuffer;
+  readonly load: ServiceLoad;
 }
+
+/** What an attempt is to its exchange. `renewed`: in place of one that was never seen by anyone; it costs no budget. */
+export type Kind = "first" | "renewed" | "retry" | "hedge";
+/** What comes of asking for a place. */
+export type Admitted = Booking | GatewayError | undefined;
 
 /** A service as one snapshot has it: policies of the snapshot over instances that live on. */
 export class Service {
   readonly name: string;
   readonly timeouts: ServiceTimeouts;
   readonly retry: RetryPolicy;
+  readonly hedging: ServiceResource["hedging"];
   /** Limit of one attempt from the request's last byte to the answer's head. */
   readonly headTimeoutMs: number;
   readonly load: ServiceLoad;
-  readonly #retryStatuses: readonly number[];
   readonly duration: HistogramHandle;
-  readonly #balancer: RoundRobin<Instance>;
+  readonly #retryStatuses: readonly number[];
+  readonly #balancer: Balancer<Member>;
+  readonly #keyOf: KeyOf | undefined;
+  /** Reused: a pick keeps nothing of it. */
+  readonly #context: { nowMs: number; excluded: ReadonlySet<Member> | undefined; key: string | undefined };
 
   constructor(
     name: string,
     resource: ServiceResource,
-    instances: readonly Instance[],
-    load: ServiceLoad,
+    instances: ReadonlyMap<string, Instance>,
+    state: ServiceState,
     context: UpstreamContext,
   ) {
+    const { retry, timeouts, balance, hedging } = resource;
     this.name = name;
-    this.timeouts = resource.timeouts;
-    this.retry = resource.retry;
-    this.headTimeoutMs = Math.min(resource.timeouts.firstByteMs, resource.retry.perTryMs ?? Infinity);
-    this.#retryStatuses = resource.retry.on.map(Number).filter((status) => !Number.isNaN(status));
-    this.load = load;
+    this.timeouts = timeouts;
+    this.retry = retry;
+    this.hedging = hedging;
+    this.headTimeoutMs = Math.min(timeouts.firstByteMs, retry.perTryMs ?? Infinity);
+    this.#retryStatuses = retry.on.map(Number).filter((status) => !Number.isNaN(status));
+    this.load = state.load;
     this.duration = context.metrics.histogram("upstream_duration_seconds", { service: name });
-    this.#balancer = new RoundRobin(instances, context.random);
+    const members = resource.instances.flatMap((item, i) => {
+      const instance = instances.get(item.address);
+      return instance === undefined ? [] : [new Member(instance, i, item, resource.slowStartMs ?? 0)];
+    });
+    this.#balancer = createBalancer(balance, members, {
+      random: context.random,
+      ...(context.zone === undefined ? {} : { zone: context.zone }),
+      preferZone: resource.preferZone ?? true,
+      panicThreshold: resource.panicThreshold ?? 0,
+    });
+    this.#keyOf = keyReader(balance);
+    this.#context = { nowMs: 0, excluded: undefined, key: undefined };
   }
 
   retriesStatus(status: number): boolean {
     return this.#retryStatuses.length > 0 && this.#retryStatuses.includes(status);
   }
 
-  pick(excluded: ReadonlySet<Instance> | undefined): Instance | undefined {
-    // With every instance tried, a tried one is better than none: the failure may have been the connection's.
-    return this.#balancer.pick(excluded) ?? (excluded === undefined ? undefined : this.#balancer.pick(undefined));
-  }
-}
-
-/**
- * The instances of all services, by identity. A snapshot takes what it names; what no snapshot names any more closes
- * its idle connections and ends with its last request.
- */
-export class Instances {
-  readonly #byService = new Map<string, Map<string, Instance>>();
-  readonly #loads = new Map<string, ServiceLoad>();
-  readonly #context: UpstreamContext;
-
-  constructor(context: UpstreamContext) {
-    this.#context = context;
+  /**
+   * A place for an attempt at an instance that was not tried, or, but for a hedge, at one that was if there is no other:
+   * the failure may have been the connection's. Else why there is none; undefined where the budget for retries is spent.
+   */
+  admit(exchange: Exchange, tried: ReadonlySet<Member> | undefined, kind: Kind, nowMs: number): Admitted {
+    let member = this.#pick(exchange, tried, nowMs);
+    if (member === undefined && tried !== undefined && kind !== "hedge") member = this.#pick(exchange, undefined, nowMs);
+    if (member === undefined) return new GatewayError("HG_NO_INSTANCE");
+    const counts = kind === "retry" || kind === "hedge";
+    if (counts && !this.load.tryRetry(this.retry.budgetRatio, nowMs)) return undefined;
+    return new Booking(this, member, counts, nowMs);
   }
 
-  /** Builds the service of a new snapshot over the instances that are already known. Has no effect on live ones. */
-  build(name: string, resource: ServiceResource, _memory?: ServiceMemory): { service: Service; commit: () => void } {
-    const known = this.#byService.get(name);
-    const { clock, wheel, metrics, workers } = this.#context;
-    const limits = {
-      max: Math.max(1, Math.ceil(resource.pool.max / workers)),
-      idleMs: resource.pool.idleMs,
-      connectMs: resource.timeouts.connectMs,
-    };
-    const next = new Map<string, Instance>();
-    for (const item of resource.instances) {
-      next.set(item.address, known?.get(item.address) ?? new Instance(name, item, limits, clock, wheel, metrics));
-    }
-    const load = this.#loads.get(name) ?? { active: 0, retries: 0 };
-    // Weights are read from the resource, not from the live instance: this snapshot may never be published.
-    const weighted = resource.instances.map((item) => next.get(item.address)).filter((item) => item !== undefined);
-    const service = new Service(name, resource, weighted, load, this.#context);
-    const commit = (): void => {
-      for (const item of resource.instances) {
-        const instance = next.get(item.address);
-        if (instance === undefined) continue;
-        instance.weight = item.weight;
-        instance.pool.limits = limits;
-        instance.pool.reopen();
-      }
-      for (const [address, instance] of this.#byService.get(name) ?? []) if (!next.has(address)) instance.pool.close();
-      this.#byService.set(name, next);
-      this.#loads.set(name, load);
-    };
-    return { service, commit };
+  /** Marks the answer so that the client comes back to the same instance, where the service wants that. */
+  mark(exchange: Exchange, member: Member): void {
+    if (this.#balancer.cookieFor === undefined) return;
+    const cookie = this.#balancer.cookieFor(member, this.#keyOf?.(exchange));
+    if (cookie !== undefined) exchange.response.headers.append("set-cookie", cookie);
   }
 
-  /** The service is gone from the configuration. */
-  drop(name: string): void {
-    for (const instance of this.#byService.get(name)?.values() ?? []) instance.pool.close();
-    this.#byService.delete(name);
-    this.#loads.delete(name);
-  }
-
-  /** Closes every idle connection; used when the thread ends. */
-  close(): void {
-    for (const name of [...this.#byService.keys()]) this.drop(name);
+  #pick(exchange: Exchange, excluded: ReadonlySet<Member> | undefined, nowMs: number): Member | undefined {
+    const context = this.#context;
+    context.nowMs = nowMs;
+    context.excluded = excluded;
+    context.key = this.#keyOf?.(exchange);
+    return this.#balancer.pick(context);
   }
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { GatewayError } from "../core/errors.ts";
-import type { AttemptState, Failure } from "./forward.ts";
-import { decideRetry } from "./forward.ts";
+import type { AttemptState, Failure } from "./retry.ts";
+import { decideRetry, retryAfterOf } from "./retry.ts";
 
 const policy = { attempts: 1, on: ["connect", "reset", "503"] as const, budgetRatio: 0.2, backoffMs: 25 };
 const fresh: AttemptState = {
@@ -11,14 +11,14 @@ const fresh: AttemptState = {
   replayable: true,
   retries: 0,
   staleConnections: 0,
-  active: 1,
-  activeRetries: 0,
+  remainingMs: Infinity,
 };
 const connect: Failure = { error: new GatewayError("HG_UPSTREAM_CONNECT"), stale: false };
 const reset: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: false };
 const stale: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: true };
 const timeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT"), stale: false };
 const connectTimeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT", { nothingSent: true }), stale: false };
+const busy = (retryAfterMs?: number): Failure => ({ status: 503, retryAfterMs });
 const protocol: Failure = { error: new GatewayError("HG_UPSTREAM_PROTOCOL"), stale: false };
 
 const cases: readonly [string, Failure, Partial<AttemptState>, "retry" | "fail"][] = [
@@ -37,12 +37,15 @@ const cases: readonly [string, Failure, Partial<AttemptState>, "retry" | "fail"]
   ["the fourth keep-alive race after the retries are spent", stale, { staleConnections: 3, retries: 1 }, "fail"],
   ["a silent instance, which the policy does not name", timeout, {}, "fail"],
   ["an answer that is not HTTP", protocol, {}, "fail"],
-  ["a status the policy names", { status: 503 }, {}, "retry"],
-  ["a status the policy does not name", { status: 500 }, {}, "fail"],
-  ["a status, of a POST", { status: 503 }, { method: "POST" }, "fail"],
-  ["more retries under way than the budget allows", reset, { active: 20, activeRetries: 4 }, "fail"],
-  ["retries within the budget", reset, { active: 40, activeRetries: 4 }, "retry"],
-  ["three retries at a time, whatever the budget", reset, { active: 3, activeRetries: 2 }, "retry"],
+  ["a status the policy names", busy(), {}, "retry"],
+  ["a status the policy does not name", { status: 500, retryAfterMs: undefined }, {}, "fail"],
+  ["a status, of a POST", busy(), { method: "POST" }, "fail"],
+  ["a busy instance that asks for a moment", busy(2_000), {}, "retry"],
+  ["a busy instance that asks for longer than clients should be held", busy(6_000), {}, "fail"],
+  ["a busy instance that asks for longer than there is time", busy(2_000), { remainingMs: 1_900 }, "fail"],
+  ["less time than the back-off", reset, { remainingMs: 10 }, "fail"],
+  ["more time than the back-off", reset, { remainingMs: 40 }, "retry"],
+  ["no time at all, and nothing was sent", connect, { remainingMs: 0 }, "fail"],
 ];
 
 for (const [what, failure, state, expected] of cases) {
@@ -66,4 +69,24 @@ test("the wait is random, grows with each retry and stays within ten times the b
       },
     ),
   );
+});
+
+test("the wait that an instance asks for comes before the random one", () => {
+  const decision = decideRetry(busy(2_000), policy, fresh, () => 0.5);
+  assert.ok(decision.do === "retry" && decision.waitMs === 2_000 + 0.5 * 25);
+});
+
+test("Retry-After is seconds or a date, and what is neither asks for nothing", () => {
+  const wallMs = Date.UTC(2026, 0, 1);
+  for (const [value, expected] of [
+    ["3", 3_000],
+    ["0", 0],
+    ["Thu, 01 Jan 2026 00:00:05 GMT", 5_000],
+    ["Wed, 31 Dec 2025 23:59:00 GMT", 0],
+    ["-1", undefined],
+    ["soon", undefined],
+    [undefined, undefined],
+  ] as const) {
+    assert.equal(retryAfterOf(value, wallMs), expected, value);
+  }
 });
