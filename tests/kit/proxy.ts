@@ -8,13 +8,30 @@ import { Proxy } from "../../packages/gateway/src/proxy/proxy.ts";
 import type { RecentRequests } from "../../packages/gateway/src/proxy/recent.ts";
 import type { SnapshotChange } from "../../packages/gateway/src/proxy/snapshot.ts";
 import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
-import type { GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
+import type { CounterHandle, GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
+import { InstanceLoad } from "../../packages/gateway/src/proxy/upstream/balancer/instance-load.ts";
+import type { ServiceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
+import { serviceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
+import { ServiceLoad } from "../../packages/gateway/src/proxy/upstream/service-load.ts";
 import type { Scope } from "./scope.ts";
 import { waitFor } from "./wait.ts";
 
-/** Gauges whose values a test can read. */
+/** Gauges and counters whose values a test can read. */
 class ReadableMetrics extends Metrics {
   readonly values = new Map<string, number>();
+  readonly counts: { readonly name: string; readonly labels: Readonly<Record<string, string>>; value: number }[] = [];
+
+  override counter(name: string, labels: Readonly<Record<string, string>> = {}): CounterHandle {
+    const handle = super.counter(name, labels);
+    const count = { name, labels, value: 0 };
+    this.counts.push(count);
+    return {
+      add: (amount: number) => {
+        count.value += amount;
+        handle.add(amount);
+      },
+    };
+  }
 
   override gauge(name: string, labels: Readonly<Record<string, string>> = {}): GaugeHandle {
     const handle = super.gauge(name, labels);
@@ -32,12 +49,17 @@ class ReadableMetrics extends Metrics {
 export interface ProxyInit {
   /** `host:port` of the only instance of the only service; none: there is no service. */
   readonly instance?: string;
+  /** The same for several. */
+  readonly instances?: readonly string[];
   /** The only step of the route. */
   readonly step?: Middleware | BuiltMiddleware;
   readonly route?: Partial<RouteResource>;
   readonly service?: Partial<ServiceResource>;
   readonly timeouts?: Partial<GatewaySettings["timeouts"]>;
   readonly limits?: Partial<GatewaySettings["limits"]>;
+  readonly trustedProxies?: readonly string[];
+  /** What is to happen after a time happens when the test lets it pass; else at the next turn. */
+  readonly timersWait?: boolean;
 }
 
 /** A proxy within the test's own thread: the test owns its clock, its steps are functions of the test. */
@@ -52,6 +74,14 @@ export interface ProxyUnderTest {
   /** Waits until no connection of either side is open, by the gauges. */
   atRest(): Promise<void>;
   gauge(key: string): number;
+  /** The sum of a counter's series that have these labels. */
+  count(name: string, labels?: Readonly<Record<string, string>>): number;
+  /** What the threads of a gateway would share of the service. */
+  readonly memory: ServiceMemory;
+  /** Exchanges, attempts and retries that are counted as being under way in that memory. */
+  underWay(): number;
+  /** Milliseconds of its clock. */
+  now(): number;
   /** What it remembers of requests. */
   recent(): RecentRequests;
   /** Brings a change live. */
@@ -69,13 +99,21 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     logged.push(`${message} ${err?.cause?.message ?? err?.message ?? ""}`);
   };
   const log: Log = { debug() {}, info() {}, warn() {}, error: note };
+  const waiting = new Set<{ readonly atMs: number; readonly action: () => void }>();
+  const service = serviceOf(init);
+  const memory = serviceMemory(service, 1);
   const proxy = new Proxy({
     settings: settingsOf(init),
-    workerId: 0,
+    workerId: 1,
     workers: 1,
     clock: { now: () => now, wall: () => 1_700_000_000_000 + now },
     timers: {
-      after: (_, action) => {
+      after: (ms, action) => {
+        if (init.timersWait === true) {
+          const timer = { atMs: now + ms, action };
+          waiting.add(timer);
+          return () => void waiting.delete(timer);
+        }
         const handle = setImmediate(action);
         return () => clearImmediate(handle);
       },
@@ -101,7 +139,8 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     revision: 1,
     global: [{ name: "watch", settings: {} }],
     routes: { set: { all: routeOf(init) }, delete: [] },
-    services: { set: init.instance === undefined ? {} : { s: serviceOf(init.instance, init.service) }, delete: [] },
+    services: { set: service.instances.length === 0 ? {} : { s: service }, delete: [] },
+    memories: { s: memory },
   });
   proxy.commit(prepared);
   const [bound] = await proxy.listen(false);
@@ -113,9 +152,19 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
       for (const until = now + ms; now < until;) {
         now += 50;
         tick();
+        for (const timer of waiting) {
+          if (timer.atMs <= now && waiting.delete(timer)) timer.action();
+        }
       }
     },
     gauge: (key) => metrics.values.get(key) ?? 0,
+    count: (name, labels = {}) =>
+      metrics.counts
+        .filter((count) => count.name === name && Object.entries(labels).every(([key, value]) => count.labels[key] === value))
+        .reduce((sum, { value }) => sum + value, 0),
+    memory,
+    underWay: () => underWay(memory),
+    now: () => now,
     recent: () => proxy.recent(),
     apply: async (change) => proxy.commit(await proxy.prepare({ revision: 2, ...change })),
     atRest: async () => {
@@ -124,6 +173,13 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
       });
     },
   };
+}
+
+/** Seen from the cells of the control thread, which count nothing themselves. */
+function underWay({ service, instances }: ServiceMemory): number {
+  const { active, retries, slots } = new ServiceLoad(service, 0, 1);
+  const attempts = Object.values(instances).map((memory) => new InstanceLoad(memory, 0, 1));
+  return attempts.reduce((sum, load) => sum + load.active() + load.awaiting(), active + retries + slots);
 }
 
 const pass: Middleware = (_, next) => next();
@@ -135,8 +191,8 @@ function watch(finished: Exchange[]): Middleware {
   };
 }
 
-function routeOf({ instance, route }: ProxyInit): RouteResource {
-  const destination = instance === undefined ? undefined : [{ service: "s", weight: 1 }];
+function routeOf({ instance, instances = [], route }: ProxyInit): RouteResource {
+  const destination = instance === undefined && instances.length === 0 ? undefined : [{ service: "s", weight: 1 }];
   return {
     match: [{ path: "/*" }],
     use: [{ name: "under-test", settings: {} }],
@@ -146,26 +202,27 @@ function routeOf({ instance, route }: ProxyInit): RouteResource {
   };
 }
 
-function serviceOf(address: string, more: Partial<ServiceResource> = {}): ServiceResource {
+function serviceOf({ instance, instances = [], service }: ProxyInit): ServiceResource {
+  const addresses = instance === undefined ? instances : [instance, ...instances];
   return {
-    instances: [{ address, weight: 1 }],
+    instances: addresses.map((address) => ({ address, weight: 1 })),
     protocol: "http",
     balance: { policy: "round-robin" },
     use: [],
     timeouts: { connectMs: 2_000, firstByteMs: 15_000, idleMs: 60_000 },
     retry: { attempts: 0, on: [], budgetRatio: 0, backoffMs: 0 },
     pool: { max: 16, idleMs: 60_000 },
-    ...more,
+    ...service,
   };
 }
 
-function settingsOf({ timeouts, limits }: ProxyInit): GatewaySettings {
+function settingsOf({ timeouts, limits, trustedProxies = [] }: ProxyInit): GatewaySettings {
   return {
     listen: [{ address: "127.0.0.1:0" }],
     admin: { address: "" },
     workers: 1,
     dataDir: "",
-    trustedProxies: [],
+    trustedProxies,
     timeouts: { requestHeadMs: 10_000, requestBodyIdleMs: 30_000, keepAliveMs: 75_000, drainMs: 1_000, ...timeouts },
     limits: { requestHeadBytes: 32_768, headers: 100, uriBytes: 8_192, connections: 100, ...limits },
     registry: { prefix: "/services/" },
