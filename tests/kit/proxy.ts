@@ -160,7 +160,9 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     gauge: (key) => metrics.values.get(key) ?? 0,
     count: (name, labels = {}) =>
       metrics.counts
-        .filter((count) => count.name === name && Object.entries(labels).every(([key, value]) => count.labels[key] === value))
+        .filter(
+          (count) => count.name === name && Object.entries(labels).every(([key, value]) => count.labels[key] === value),
+        )
         .reduce((sum, { value }) => sum + value, 0),
     memory,
     underWay: () => underWay(memory),

@@ -35,7 +35,15 @@ function newLive(): Live {
   const clock = { now: () => 0, wall: () => 0 };
   const random = () => 0;
   const metrics = new Metrics(() => {});
-  const instances = new Instances({ clock, random, wheel: new Wheel(0), metrics, workers: 1, workerId: 1, zone: undefined });
+  const instances = new Instances({
+    clock,
+    random,
+    wheel: new Wheel(0),
+    metrics,
+    workers: 1,
+    workerId: 1,
+    zone: undefined,
+  });
   const kit = (identity: string) => ({ identity, clock, random, log: silentLog }) as unknown as Kit; // `pass` reads none
   const pass = defineMiddleware({ name: "pass", config: z.any(), build: () => (_, next) => next() });
   return new Live(instances, { kit }, new Map([["pass", pass]]), () => Promise.reject(new Error("no plugins here")));

@@ -91,7 +91,15 @@ export class Proxy implements ServerContext {
     this.wheel = new Wheel(clock.now(), wheelTickMs);
     this.#stopWheel = options.timers.every(wheelTickMs, () => this.wheel.advance(clock.now()));
     const { workers, workerId } = options;
-    this.#instances = new Instances({ clock, random, wheel: this.wheel, metrics, workers, workerId, zone: settings.zone });
+    this.#instances = new Instances({
+      clock,
+      random,
+      wheel: this.wheel,
+      metrics,
+      workers,
+      workerId,
+      zone: settings.zone,
+    });
     this.#finisher = new Finisher(metrics);
     this.#recent = new Recent(Math.ceil(recentRequestsMax / Math.max(1, options.workers)));
     const connections = (state: string) => metrics.gauge("connections", { state });

@@ -83,6 +83,7 @@ function reasonOf(failure: Failure): string | undefined {
     case "HG_UPSTREAM_CONNECT":
       return "connect";
     case "HG_UPSTREAM_RESET":
+    case "HG_UPSTREAM_PROTOCOL":
       return "reset";
     case "HG_UPSTREAM_TIMEOUT":
       return failure.error.details.nothingSent === true ? "connect" : "timeout";

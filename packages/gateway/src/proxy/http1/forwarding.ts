@@ -64,7 +64,9 @@ export function forwardingLines(
 
 /** Leaves out the forwarding lines that a step or a hook has set itself. `set`: their names, among other text. */
 function withoutThose(lines: string, set: readonly string[]): string {
-  const names = set.map((text) => text.toLowerCase()).filter((text) => text.startsWith("x-forwarded-") || text === expectedField);
+  const names = set
+    .map((text) => text.toLowerCase())
+    .filter((text) => text.startsWith("x-forwarded-") || text === expectedField);
   if (names.length === 0) return lines;
   return lines
     .split("\r\n")

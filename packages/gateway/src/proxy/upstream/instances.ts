@@ -44,10 +44,7 @@ export class Instances {
       const part = shared.instances[address];
       if (part === undefined) throw new Error(`the memory of service ${name} has no part for ${address}`);
       // One that went and came back has lost its memory, and begins anew.
-      instances.set(
-        address,
-        found?.memory === part ? found : new Instance(name, address, part, limits, this.#context),
-      );
+      instances.set(address, found?.memory === part ? found : new Instance(name, address, part, limits, this.#context));
     }
     const service = new Service(name, resource, instances, state, this.#context);
     const commit = (): void => {

@@ -26,13 +26,15 @@ async function setup(t: TestContext, max: number) {
       return { add } as ReturnType<Metrics["gauge"]>; // what the pool uses of it
     }
   }
-  const instance = new Instance(
-    "s",
-    `127.0.0.1:${port}`,
-    new SharedArrayBuffer(instanceBytes(1)),
-    limits,
-    { clock, wheel, metrics: new WatchedMetrics(() => {}), random: () => 0, workers: 1, workerId: 1, zone: undefined },
-  );
+  const instance = new Instance("s", `127.0.0.1:${port}`, new SharedArrayBuffer(instanceBytes(1)), limits, {
+    clock,
+    wheel,
+    metrics: new WatchedMetrics(() => {}),
+    random: () => 0,
+    workers: 1,
+    workerId: 1,
+    zone: undefined,
+  });
   t.after(() => {
     instance.pool.close();
     for (const socket of accepted) socket.destroy();

@@ -94,7 +94,8 @@ export class Service {
    */
   admit(exchange: Exchange, tried: ReadonlySet<Member> | undefined, kind: Kind, nowMs: number): Admitted {
     let member = this.#pick(exchange, tried, nowMs);
-    if (member === undefined && tried !== undefined && kind !== "hedge") member = this.#pick(exchange, undefined, nowMs);
+    if (member === undefined && tried !== undefined && kind !== "hedge")
+      member = this.#pick(exchange, undefined, nowMs);
     if (member === undefined) return new GatewayError("HG_NO_INSTANCE");
     const counts = kind === "retry" || kind === "hedge";
     if (counts && !this.load.tryRetry(this.retry.budgetRatio, nowMs)) return undefined;
