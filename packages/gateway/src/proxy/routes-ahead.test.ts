@@ -5,7 +5,7 @@ import type { Kit, MiddlewareDefinition } from "./middleware.ts";
 import { SnapshotError } from "./build-failure.ts";
 import { clientOf, requestOf } from "./router/router.fixtures.ts";
 import { Live, type SnapshotChange } from "./snapshot.ts";
-import type { Instances } from "./upstream/service.ts";
+import type { Instances } from "./upstream/instances.ts";
 
 /** So many that they get a router of their own. */
 const many = 1_200;
