@@ -128,7 +128,11 @@ export async function admin(t: TestContext, given: Partial<AdminParts> = {}, ext
     changes: engine,
     check: () => Promise.resolve([]),
     discovery: () => [],
-    instances: new Instances({ services: () => resources.services, backing: () => undefined }),
+    instances: new Instances({
+      services: () => resources.services,
+      backing: () => undefined,
+      ...{ state: () => undefined, report: () => undefined },
+    }),
     events,
     store: () => undefined,
     ...given,

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { takesRequests, type StateName, type StateText } from "../control/health/instance-state.ts";
 import type { Instance } from "../control/registry/instances.ts";
 import {
   adminCommand,
@@ -7,7 +8,7 @@ import {
   type CommandSurroundings,
   type CommonFlags,
 } from "./admin-command.ts";
-import { table, type Paint } from "./output.ts";
+import { spanText, table, timeText, type Paint } from "./output.ts";
 
 /** Adds `instances`. `exit` is given the exit code when the command is done. */
 export function instancesCommand(program: Command, io: CommandSurroundings, exit: (code: number) => void): void {
@@ -26,14 +27,15 @@ interface Row extends Instance {
   readonly service: string;
 }
 
-async function instances(service: string | undefined, { client, print, paint }: CommandContext): Promise<number> {
+async function instances(service: string | undefined, context: CommandContext): Promise<number> {
+  const { client, print } = context;
   if (service === undefined) {
     const answer = await client.json({ path: "/v1/instances" });
     const found = answer.value as { readonly services: Readonly<Record<string, readonly Instance[]>> }; // the admin API's
     print(found, ({ services }) =>
       instanceTable(
         Object.entries(services).flatMap(([name, list]) => list.map((one) => ({ service: name, ...one }))),
-        paint,
+        context,
       ),
     );
     return 0;
@@ -43,25 +45,31 @@ async function instances(service: string | undefined, { client, print, paint }: 
   print(found, (list) =>
     instanceTable(
       list.instances.map((one) => ({ service, ...one })),
-      paint,
+      context,
     ),
   );
   return 0;
 }
 
-function instanceTable(rows: readonly Row[], paint: Paint): string {
+const headings = [
+  ...["SERVICE", "ADDRESS", "STATUS", "STATE", "FOR", "WEIGHT", "ZONE", "VERSION", "SOURCE"],
+  ...["CPU", "MEMORY", "LATENCY", "WHY"],
+];
+
+function instanceTable(rows: readonly Row[], { paint, io }: CommandContext): string {
   if (rows.length === 0) return "There are no instances.\n";
-  const headings = ["SERVICE", "ADDRESS", "STATUS", "WEIGHT", "ZONE", "VERSION", "SOURCE", "CPU", "MEMORY", "LATENCY"];
   return table(
     headings,
     rows.map((row) => {
-      const { service, address, weight, zone = "-", version = "-", source, leased, health } = row;
+      const { service, address, status, weight, zone = "-", version = "-", source, leased, health, since } = row;
       const kind = source === "written" ? "configuration" : leased ? "leased" : source;
       const { cpuUsage, memoryUsage, requestLatencyMs } = metricsOf(health);
       return [
         service,
         address,
-        statusText(row, paint),
+        status === "UP" ? status : paint.doubtful(status),
+        paintState(row.state, paint),
+        since === undefined ? "-" : spanText((io.clock.wall() - Date.parse(since)) / 1_000),
         String(weight),
         zone,
         version,
@@ -69,14 +77,21 @@ function instanceTable(rows: readonly Row[], paint: Paint): string {
         percent(cpuUsage),
         percent(memoryUsage),
         typeof requestLatencyMs === "number" ? `${Math.round(requestLatencyMs)} ms` : "-",
+        whyText(row),
       ];
     }),
   );
 }
 
-function statusText({ status, held }: Instance, paint: Paint): string {
-  if (held === true) return paint.doubtful(`${status}, vanished`);
-  return status === "UP" ? paint.good(status) : paint.doubtful(status);
+/** A state in its colour: what takes requests, what will again, what does not. */
+export function paintState(state: StateName, paint: Paint): string {
+  if (state === "up") return paint.good(state);
+  return takesRequests(state) || state === "draining" ? paint.doubtful(state) : paint.bad(state);
+}
+
+/** Why an instance is in its state, and until when if that is known. */
+export function whyText({ reason = "", until }: Pick<StateText, "reason" | "until">): string {
+  return until === undefined ? reason : `${reason}, until ${timeText(until).slice(11)}`;
 }
 
 /** Anybody may write a report. */

@@ -47,27 +47,3 @@ test("register ends where the gateway refuses, or the call makes no sense", asyn
   const wrong = await runAgainst(t, "", ["register", "users", "a:1", "--weight", "-1"]);
   assert.equal(wrong.code, 2);
 });
-
-test("instances shows those of all services, or of one, with their health", async (t) => {
-  const health = { metrics: { cpuUsage: 0.65, memoryUsage: 0.72, requestLatencyMs: 44.6 } };
-  const a = { address: "a:1", status: "UP", weight: 1, zone: "z", leased: true, source: "registry", health };
-  const b = { address: "b:1", status: "UP", weight: 0, leased: false, held: true, source: "registry" };
-  const answers = {
-    "GET /v1/instances": [200, { services: { users: [a, b] } }],
-    "GET /v1/instances/users": [200, { instances: [a] }],
-  } as const;
-  const all = await run(t, answers, ["instances"]);
-  assert.deepEqual(all.out.split("\n"), [
-    "SERVICE  ADDRESS  STATUS        WEIGHT  ZONE  VERSION  SOURCE    CPU  MEMORY  LATENCY",
-    "users    a:1      UP            1       z     -        leased    65%  72%     45 ms",
-    "users    b:1      UP, vanished  0       -     -        registry  -    -       -",
-    "",
-  ]);
-  const one = await run(t, answers, ["instances", "users", "-o", "json"]);
-  assert.deepEqual([one.code, JSON.parse(one.out)], [0, { instances: [a] }]);
-  const none = await run(t, { "GET /v1/instances/user": problem(404, "There is no service user.") }, [
-    "instances",
-    "user",
-  ]);
-  assert.equal(none.code, 1);
-});

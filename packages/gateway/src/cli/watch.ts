@@ -10,6 +10,7 @@ import {
 } from "./admin-command.ts";
 import { CommandError, problemText, RefusedError } from "./command-error.ts";
 import { EventParser, type ServerEvent } from "./event-parser.ts";
+import { paintState } from "./instances.ts";
 import { kindOf } from "./kinds.ts";
 import { printable, timeText, type Paint } from "./output.ts";
 import { pause } from "./pause.ts";
@@ -153,6 +154,12 @@ function eventLines(event: Told, paint: Paint): readonly string[] {
     }
     case "node":
       return [`gateway ${event.id} ${nodeText(event.state, event.revision)}`];
+    case "instance":
+      return [`${event.service}: ${event.instance} is ${stateText(event, paint)}`];
+    case "breaker": {
+      const whose = event.instance === undefined ? "" : ` of ${event.instance}`;
+      return [`${event.service}: the circuit breaker${whose} is ${breakerText(event, paint)}`];
+    }
     case "store":
       return [event.connected ? paint.good(event.reason) : paint.bad(event.reason)];
     case "missed":
@@ -161,6 +168,16 @@ function eventLines(event: Told, paint: Paint): readonly string[] {
       // Of a newer gateway.
       return [JSON.stringify(event)];
   }
+}
+
+function stateText({ state, reason }: Extract<GatewayEvent, { type: "instance" }>, paint: Paint): string {
+  const shown = state === "gone" ? paint.doubtful(state) : paintState(state, paint);
+  return reason === undefined ? shown : `${shown}: ${reason}`;
+}
+
+function breakerText({ state, reason }: Extract<GatewayEvent, { type: "breaker" }>, paint: Paint): string {
+  const colours = { closed: paint.good, "half-open": paint.doubtful, open: paint.bad };
+  return reason === undefined ? colours[state](state) : `${colours[state](state)}: ${reason}`;
 }
 
 function nodeText(state: "joined" | "left" | "updated", revision: number): string {

@@ -18,6 +18,9 @@ import { explain, type ExplainInput, type Origins } from "./explain.ts";
 import type { Explanation } from "./explanation.ts";
 import { FileLayer } from "./file-layer.ts";
 import { judgeOf, type JudgeParts } from "./judge.ts";
+import { checkOver } from "./health/check.ts";
+import { Monitor } from "./health/monitor.ts";
+import { Reports } from "./health/reports.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
 import type { PluginBuilder } from "./plugins.ts";
 import { pluginResourceProblem } from "./plugin-problem.ts";
@@ -77,7 +80,9 @@ export class Configuration {
   readonly #converger: Converger;
   readonly #routing: Routing;
   readonly #file: FileLayer | undefined;
+  readonly #monitor: Monitor;
   #store: StoreLayer | undefined;
+  #reports: Reports | undefined;
 
   constructor(options: ConfigurationOptions) {
     const { table, reader, first, seenMs, report, clock, timers, log, hasFile, plugins } = options;
@@ -93,12 +98,16 @@ export class Configuration {
       catalog: this.#catalog,
       find: (settings) => this.#find(settings),
       onUse: (service, sources) => this.sources.use(service, sources),
+      onMemory: (service, memory, known) => this.#monitor.prepare(service, memory, known),
       workers: options.workers,
     });
+    this.#monitor = this.#createMonitor();
     this.instances = new Instances({
       services: () => this.#catalog.live.services,
       backing: () => this.#backing(),
       found: (service) => this.#foundElsewhere(service),
+      state: (service, address) => this.#monitor.state(service, address),
+      report: (name, address) => this.#reports?.of(name, address)?.value,
     });
     this.publisher = new Publisher(
       () => ({ ...this.#whole(), revision: this.#converger.revision }),
@@ -133,6 +142,21 @@ export class Configuration {
     return { ...this.#catalog.whole(), services: { set: services, delete: [] }, memories };
   }
 
+  #createMonitor(): Monitor {
+    const { clock, timers, random, log } = this.#options;
+    return new Monitor({
+      ...{ clock, timers, random, log, check: checkOver(timers) },
+      publish: (event) => this.events.publish(event),
+      sourceOf: (service) => this.#discovery.sourceOf(service),
+      find: this.#find,
+      report: (name, address) => this.#reports?.of(name, address),
+      onHeldSick: (source, address) => {
+        if ("etcd" in source) this.#store?.registry.release(source.etcd, address);
+        else this.sources.release(source, address);
+      },
+    });
+  }
+
   /** `undefined`: there is no store. */
   get store(): StoreLayer | undefined {
     return this.#store;
@@ -152,6 +176,12 @@ export class Configuration {
       judge: (prefix) => judgeOf(this.#judgeParts(prefix)),
       servesWithout: hasFile && Object.keys(first.value.resources.routes).length > 0,
     });
+    const { store } = this.#store.opened;
+    this.#reports = new Reports({
+      ...this.#options,
+      store,
+      onReport: (name, address) => this.#monitor.reported(name, address),
+    });
     // What was on the disk was handed over while the store was being opened: its instances could not be asked for yet.
     const known = new Set(this.#store.registry.services());
     if (known.size > 0) this.#converger.instances(known, clock.now());
@@ -162,6 +192,7 @@ export class Configuration {
   /** Begins to read the store; what it says waits for workers. */
   follow(): void {
     this.#store?.start();
+    this.#reports?.start();
   }
 
   /** Resolves when requests can be served. Rejects where the workers refuse the document. Needs workers. */
@@ -186,6 +217,8 @@ export class Configuration {
   async close(): Promise<void> {
     this.#file?.close();
     this.sources.close();
+    this.#monitor.stop();
+    this.#reports?.stop();
     await this.#store?.close();
     await this.#options.plugins.close();
   }
@@ -227,10 +260,12 @@ export class Configuration {
 
   #converged(converged: Converged): void {
     const { report } = this.#options;
-    const { revision, seenMs, change, writes } = converged;
+    const { revision, seenMs, change, writes, renewed } = converged;
     // The first document is live also when there is nothing in it.
     const isFirst = this.#store === undefined && report.revision < revision;
     if (change !== undefined) this.#routing.update(change);
+    if (change?.services !== undefined) this.#monitor.update(change.services, this.#discovery.memories);
+    this.#monitor.renewed(renewed);
     if (change !== undefined || isFirst) {
       report.live(revision, seenMs);
       this.#options.log.info({ revision }, `revision ${revision} is live`);

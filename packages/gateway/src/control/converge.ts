@@ -36,6 +36,8 @@ export interface Converged {
     readonly name: string;
     readonly action: "create" | "update" | "delete";
   }[];
+  /** Names under which instances came, went or changed. */
+  readonly renewed: ReadonlySet<string>;
 }
 
 /** Why a document did not go live; then nothing of it did. */
@@ -186,7 +188,7 @@ export class Converger {
             // Only deletions are left, which have no version to refuse: what they would delete runs on.
             catalog.settle(heldBack(plan, result.message));
             this.#revision = revision;
-            onConverged({ revision, seenMs, change: undefined, entries: [], writes: [] });
+            onConverged({ revision, seenMs, change: undefined, entries: [], writes: [], renewed });
             return;
           }
           // A document is live as a whole or not at all; what the store changed meanwhile goes on without it.
@@ -200,7 +202,7 @@ export class Converger {
       const counts = change !== undefined || file === undefined || (before !== undefined && this.#revision === 0);
       if (counts) this.#revision = revision;
       if (before !== undefined) file?.resolve(change === undefined ? "unchanged" : "live");
-      onConverged({ revision: this.#revision, seenMs, change, entries: [...plan.next.keys()], writes });
+      onConverged({ revision: this.#revision, seenMs, change, entries: [...plan.next.keys()], writes, renewed });
       return;
     }
   }

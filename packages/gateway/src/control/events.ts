@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { CircuitName, StateName } from "./health/instance-state.ts";
 import type { Kind } from "./layout.ts";
 import type { ReportedProblem } from "./report.ts";
 
@@ -21,6 +22,24 @@ export type GatewayEvent =
       readonly id: string;
       readonly state: "joined" | "left" | "updated";
       readonly revision: number;
+    }
+  /** What becomes of an instance: see InstanceState. Without `before` it was not there. */
+  | {
+      readonly type: "instance";
+      readonly service: string;
+      readonly instance: string;
+      readonly state: StateName | "gone";
+      readonly before?: StateName;
+      readonly reason?: string;
+    }
+  /** A circuit breaker changed: of an instance, or without one of a service. */
+  | {
+      readonly type: "breaker";
+      readonly service: string;
+      readonly instance?: string;
+      readonly state: CircuitName;
+      readonly before: CircuitName;
+      readonly reason?: string;
     }
   /** `reason` is one sentence. */
   | { readonly type: "store"; readonly connected: boolean; readonly reason: string };

@@ -5,6 +5,8 @@ import { seededRandom } from "../../../../../tests/kit/clock.ts";
 import { FakeClock } from "../../../../../tests/kit/clock.ts";
 import { FakeStore } from "../../../../../tests/kit/fake-store.ts";
 import { fakeTimers, settled } from "../../../../../tests/kit/fake-timers.ts";
+import type { StateText } from "../../control/health/instance-state.ts";
+import { Reports } from "../../control/health/reports.ts";
 import { Instances } from "../../control/registry/instances.ts";
 import { Registry } from "../../control/registry/registry.ts";
 import { StoreError } from "../../control/store/store.ts";
@@ -18,6 +20,13 @@ const { value } = validateDocument({
 assert.ok(value);
 const { services } = value.resources;
 
+/** What is known of those that services use, by service and address. */
+const states: Readonly<Record<string, StateText>> = {
+  "users/10.0.0.9:1": {
+    ...{ state: "unhealthy", reason: "3 checks failed: GET / answered 500", since: "2026-01-01T00:00:00.000Z" },
+  },
+};
+
 async function open(t: TestContext) {
   const clock = new FakeClock();
   const store = new FakeStore(clock);
@@ -30,7 +39,19 @@ async function open(t: TestContext) {
   registry.start();
   await settled();
   const backing = { store, prefix: "/services/", registry };
-  const instances = new Instances({ services: () => services, backing: () => backing });
+  const reports = new Reports({
+    ...{ store, clock, timers: fakeTimers(clock), random: seededRandom(1), log: silentLog },
+    onReport: () => undefined,
+  });
+  t.after(() => reports.stop());
+  reports.start();
+  await settled();
+  const instances = new Instances({
+    services: () => services,
+    backing: () => backing,
+    state: (service, address) => states[`${service}/${address}`],
+    report: (name, address) => reports.of(name, address)?.value,
+  });
   const { trusted } = await admin(t, { instances });
   const put = (path: string, body: unknown) =>
     trusted(`/v1/instances/${path}`, {
@@ -51,8 +72,9 @@ test("an instance is announced under a lease, kept alive, shown with its health,
   const health = { status: "UP", metrics: { cpuUsage: 0.5 } };
   assert.equal((await put("people/10.0.0.5:3001/health", health)).status, 200);
   const known = { address: "10.0.0.5:3001", status: "UP", weight: 3, zone: "a", version: "1.2", leased: true };
-  const announced = { ...known, source: "registry", health };
-  const written = { address: "10.0.0.9:1", status: "UP", weight: 1, zone: "w", leased: false, source: "written" };
+  const announced = { ...known, source: "registry", health, state: "up" };
+  const facts = { address: "10.0.0.9:1", status: "UP", weight: 1, zone: "w", leased: false, source: "written" };
+  const written = { ...facts, ...states["users/10.0.0.9:1"] };
   assert.deepEqual((await trusted("/v1/instances/users")).json(), { instances: [announced, written] });
   assert.deepEqual((await trusted("/v1/instances")).json(), {
     services: { people: [announced], users: [announced, written] },
@@ -106,6 +128,18 @@ for (const [path, body, message] of [
   });
 }
 
+test("of instances that no service uses the state is what the registry says", async (t) => {
+  const { put, trusted } = await open(t);
+  await put("people/a:80", { status: "DRAINING" });
+  const { instances } = (await trusted("/v1/instances/people")).json() as { instances: object[] }; // compared below
+  assert.deepEqual(instances, [
+    {
+      ...{ address: "a:80", status: "DRAINING", weight: 1, leased: true, source: "registry" },
+      ...{ state: "draining", reason: "it announced that it ends" },
+    },
+  ]);
+});
+
 test("while the store is away announcing answers 503, and what is known is shown", async (t) => {
   const { put, store, trusted } = await open(t);
   await put("people/a:80", {});
@@ -126,7 +160,9 @@ test("without a store nothing can be announced, and what is written is shown", a
   assert.match(String(put.json()["detail"]), /list them in \/etc\/headgate\.yaml, or start it with --store/);
   assert.equal((await trusted("/v1/instances/s/a:80", { method: "DELETE" })).status, 409);
   assert.deepEqual((await trusted("/v1/instances")).json(), {
-    services: { s: [{ address: "127.0.0.1:3000", status: "UP", weight: 1, leased: false, source: "written" }] },
+    services: {
+      s: [{ address: "127.0.0.1:3000", status: "UP", weight: 1, leased: false, source: "written", state: "up" }],
+    },
   });
   assert.equal((await trusted("/v1/instances/t")).status, 404);
 });

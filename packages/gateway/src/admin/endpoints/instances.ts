@@ -32,7 +32,7 @@ function listEndpoint({ instances }: AdminParts): AdminEndpoint {
       summary: "The instances of all services, written and announced.",
       answers: { 200: { description: "By service.", content: { "application/json": "InstanceMap" } } },
     },
-    handle: async () => ({ status: 200, json: { services: await instances.all() } }),
+    handle: () => ({ status: 200, json: { services: instances.all() } }),
   };
 }
 
@@ -45,9 +45,9 @@ function serviceEndpoint({ instances }: AdminParts): AdminEndpoint {
       summary: "The instances of one service.",
       answers: { 200: { description: "By address.", content: { "application/json": "InstanceList" } } },
     },
-    handle: async ({ parameter }) => {
+    handle: ({ parameter }) => {
       const service = parameter("service");
-      const found = await instances.of(service);
+      const found = instances.of(service);
       if (found !== undefined) return { status: 200, json: { instances: found } };
       throw new AdminError(404, `There is no service ${service}: GET /v1/instances lists those there are.`);
     },

@@ -1,3 +1,4 @@
+import { stateNames } from "../../control/health/instance-state.ts";
 import { kinds } from "../../control/layout.ts";
 
 type JsonSchema = Readonly<Record<string, unknown>>;
@@ -89,6 +90,10 @@ const instances = list(
     "held?": { ...yes, description: "It vanished with most of its service, and is kept for now." },
     source: { enum: ["registry", "written", ...sources] },
     "health?": { ...any, description: "Its last report." },
+    state: { enum: stateNames },
+    "reason?": { ...text, description: "Why it is in that state." },
+    "since?": time,
+    "until?": { ...time, description: "When the state ends by itself." },
   }),
 );
 

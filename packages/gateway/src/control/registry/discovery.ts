@@ -17,6 +17,8 @@ export interface DiscoveryOptions {
   readonly onUse?: (service: string, sources: readonly SourceSettings[]) => void;
   /** How many share the memory of a service. Default: 1. */
   readonly workers?: number;
+  /** Sees the memory of a service before the workers do; `known` is what it had before. */
+  readonly onMemory?: (service: string, memory: ServiceMemory, known: ServiceMemory | undefined) => void;
 }
 
 /** A service as it was made for the workers. */
@@ -62,7 +64,7 @@ export class Discovery {
    * discovered under one of the `renewed` keys. `undefined`: workers would notice nothing.
    */
   expand({ change, next }: Plan, renewed: ReadonlySet<string>): CompiledChange | undefined {
-    const { catalog, workers = 1 } = this.#options;
+    const { catalog, workers = 1, onMemory } = this.#options;
     const set = Object.create(null) as Record<string, ServiceResource>;
     for (const [name, service] of Object.entries<ServiceResource>(change?.services?.set ?? {})) {
       set[name] = this.#withInstances(name, service);
@@ -78,7 +80,8 @@ export class Discovery {
     const services: KindChange<ServiceResource> = { set, delete: change?.services?.delete ?? [] };
     const memories = Object.create(null) as Record<string, ServiceMemory>; // as above
     for (const [name, service] of Object.entries(set)) {
-      memories[name] = serviceMemory(service, workers, this.#memories[name]);
+      const known = this.#memories[name];
+      onMemory?.(name, (memories[name] = serviceMemory(service, workers, known)), known);
     }
     return { ...change, services, memories };
   }

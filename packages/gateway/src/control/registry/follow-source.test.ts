@@ -54,6 +54,16 @@ test("what was known before stays until the source answers, and is doubted as wh
   assert.deepEqual(followed.shown(), ["a:1 held", "b:1 held"]);
 });
 
+test("one that is held is given up when something else says that it is gone; one that is named is not", async (t) => {
+  const { followed, say } = open(t, [up("a:1"), up("b:1"), up("c:1")]);
+  await say([up("c:1")]);
+  assert.deepEqual(followed.shown(), ["a:1 held", "b:1 held", "c:1"]);
+  const before = followed.told.length;
+  for (const address of ["a:1", "c:1", "d:1"]) followed.follower.release(address);
+  assert.deepEqual(followed.shown(), ["b:1 held", "c:1"]);
+  assert.equal(followed.told.length, before + 1);
+});
+
 test("one that drains or is down says so, and is believed when it goes", async (t) => {
   const { followed, say } = open(t);
   await say([up("a:1"), up("b:1")]);

@@ -83,6 +83,13 @@ export class SourceFollower {
     void this.#run();
   }
 
+  /** Gives up an instance that is only held. */
+  release(address: string): void {
+    const known = this.#known ?? [];
+    const left = known.filter((one) => one.address !== address || one.heldSinceMs === undefined);
+    if (left.length < known.length) this.#set(left);
+  }
+
   /** Nothing is told afterwards. What was known stays readable. */
   stop(): void {
     this.#stop.abort();

@@ -1,16 +1,11 @@
 import type { ServiceResource } from "@headgate/schema";
-import { keyOf, prefixRange, textOf } from "../store/keys.ts";
+import { stateOf, type InstanceFacts, type StateName, type StateText } from "../health/instance-state.ts";
+import { healthPrefix } from "../health/reports.ts";
 import { StoreError, type Key, type Store } from "../store/store.ts";
 import { announce, instanceKey, reportHealth, withdraw, type Announced, type Announcement } from "./announce.ts";
 import type { RegistrationStatus } from "./registration.ts";
 import type { Registry } from "./registry.ts";
 import type { FoundInstance, SourceKind } from "./source.ts";
-
-/** What the keys of health reports begin with, in every registry. */
-const healthPrefix: Key = keyOf("/health/");
-
-/** Health reports that one answer shows; instances beyond go without. */
-const reportsMax = 10_000;
 
 /** An instance as people and programs are told of it. */
 export interface Instance {
@@ -27,6 +22,13 @@ export interface Instance {
   readonly source: "registry" | "written" | SourceKind;
   /** Its last health report, as it was written. */
   readonly health?: unknown;
+  /** What it is in, with the one reason that counts. */
+  readonly state: StateName;
+  readonly reason?: string;
+  /** ISO 8601; absent where no service of this gateway uses it. */
+  readonly since?: string;
+  /** When the state ends by itself. */
+  readonly until?: string;
 }
 
 /** The store's part of a registry. */
@@ -44,6 +46,10 @@ export interface InstancesOptions {
   readonly backing: () => RegistryBacking | undefined;
   /** What a service's source beside the store says; `undefined`: it has none. Default: none has. */
   readonly found?: (service: string) => FoundElsewhere | undefined;
+  /** `undefined` where no service that runs uses it. */
+  readonly state: (service: string, address: string) => StateText | undefined;
+  /** The last report of an instance, as it was written; `name` is that of the registry. */
+  readonly report: (name: string, address: string) => unknown;
 }
 
 /** The instances that a source names. */
@@ -66,20 +72,17 @@ export class Instances {
   }
 
   /** By service, then by address. */
-  async all(): Promise<Readonly<Record<string, readonly Instance[]>>> {
+  all(): Readonly<Record<string, readonly Instance[]>> {
     const announced = this.#options.backing()?.registry.services() ?? [];
     const names = [...new Set([...Object.keys(this.#options.services()), ...announced])].sort();
-    const reports = await this.#reports(healthPrefix);
-    return Object.fromEntries(names.map((name) => [name, this.#instances(name, reports)]));
+    return Object.fromEntries(names.map((name) => [name, this.#instances(name)]));
   }
 
   /** By address; `undefined` for a service that is neither written nor announced. */
-  async of(service: string): Promise<readonly Instance[] | undefined> {
+  of(service: string): readonly Instance[] | undefined {
     const isWritten = Object.hasOwn(this.#options.services(), service);
     const isAnnounced = (this.#options.backing()?.registry.instances(service).length ?? 0) > 0;
-    if (!isWritten && !isAnnounced) return undefined;
-    const reports = await this.#reports(`${healthPrefix}${keyOf(this.#nameOf(service))}/`);
-    return this.#instances(service, reports);
+    return isWritten || isAnnounced ? this.#instances(service) : undefined;
   }
 
   /** Puts an instance under a lease, or keeps it alive. Rejects with a StoreError. */
@@ -115,19 +118,14 @@ export class Instances {
   }
 
   /** What is written goes before what is announced, but for one that says it is down or drains: as requests see it. */
-  #instances(service: string, reports: ReadonlyMap<string, unknown>): readonly Instance[] {
+  #instances(service: string): readonly Instance[] {
     const services = this.#options.services();
     const name = this.#nameOf(service);
     const found = new Map<string, Instance>();
-    const told = (address: string): Pick<Instance, "health"> => {
-      const health = reports.get(`${name}/${address}`);
-      return health === undefined ? {} : { health };
-    };
-    for (const { address, weight, zone } of Object.hasOwn(services, service)
-      ? (services[service]?.instances ?? [])
-      : []) {
+    const written = Object.hasOwn(services, service) ? services[service]?.instances : undefined;
+    for (const { address, weight, zone } of written ?? []) {
       const facts = { address, status: "UP", weight, ...(zone === undefined ? {} : { zone }) } as const;
-      found.set(address, { ...facts, leased: false, source: "written", ...told(address) });
+      found.set(address, { ...facts, leased: false, source: "written", ...this.#health(service, name, address) });
     }
     const elsewhere = this.#options.found?.(service);
     const others = elsewhere?.instances ?? this.#options.backing()?.registry.instances(name) ?? [];
@@ -140,32 +138,24 @@ export class Instances {
         leased: "leased" in rest && rest.leased === true,
         ...(heldSinceMs === undefined ? {} : { held: true }),
         source: elsewhere?.kind ?? "registry",
-        ...told(address),
+        ...this.#health(service, name, address, { status, ...(heldSinceMs === undefined ? {} : { held: {} }) }),
       });
     }
     return [...found.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
   }
 
-  /** By `<service>/<host:port>`. Without an answer of the store there are none: instances are shown all the same. */
-  async #reports(prefix: Key): Promise<ReadonlyMap<string, unknown>> {
-    const reports = new Map<string, unknown>();
-    try {
-      const range = await this.#options.backing()?.store.range({ ...prefixRange(prefix), limit: reportsMax });
-      for (const { key, value } of range?.kvs ?? []) {
-        const report = parsed(value.toString("utf8"));
-        if (report !== undefined) reports.set(textOf(key.slice(healthPrefix.length)), report);
-      }
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-    }
-    return reports;
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // anybody may write there
+  /** How it is. Of an instance that no service uses, only what the registry says is known. */
+  #health(
+    service: string,
+    name: string,
+    address: string,
+    registered?: InstanceFacts["registered"],
+  ): Pick<Instance, "health" | "state" | "reason" | "since" | "until"> {
+    const { state, report } = this.#options;
+    const health = report(name, address);
+    return {
+      ...(state(service, address) ?? stateOf(registered === undefined ? {} : { registered })),
+      ...(health === undefined ? {} : { health }),
+    };
   }
 }

@@ -83,6 +83,15 @@ test("most that vanish together stay for a minute", async (t) => {
   assert.deepEqual(changes.slice(before), [["users"]]);
 });
 
+test("one that is held is given up when something else says that it is gone; one that is there is not", async (t) => {
+  const { registry, remove, shown, changes } = await open(t, 3);
+  remove(0, 1);
+  const before = changes.length;
+  for (const address of ["a0:80", "a2:80", "x:80"]) registry.release("users", address);
+  assert.deepEqual(shown(), ["a1:80 UP held", "a2:80 UP"]);
+  assert.deepEqual(changes.slice(before), [["users"]]);
+});
+
 test("also one after the other within ten seconds", async (t) => {
   const { clock, remove, shown } = await open(t, 3);
   remove(0);

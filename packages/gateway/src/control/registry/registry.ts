@@ -10,7 +10,7 @@ const togetherMs = 10_000;
 /** Fewer that vanish are believed: with two instances one that ends is half of them. */
 const heldMin = 2;
 /** What is held goes after this time, if nothing else says so before. */
-const holdMs = 60_000;
+export const holdMs = 60_000;
 
 export interface RegistryOptions {
   readonly store: Store;
@@ -106,6 +106,13 @@ export class Registry {
 
   problems(): readonly RegistrationProblem[] {
     return [...this.#problems.values()];
+  }
+
+  /** Gives up an instance that is gone from the store and was kept all the same: something else says that it is gone. */
+  release(service: string, address: string): void {
+    if (this.#services.get(service)?.get(address)?.heldSinceMs === undefined) return;
+    this.#drop(service, address);
+    this.#options.onChange(new Set([service]));
   }
 
   #receive(change: ReplicaChange): void {

@@ -65,6 +65,11 @@ export class Sources {
     return followed ?? this.#options.lastKnown.get(sourceIdentity(settings));
   }
 
+  /** Gives up an instance that a source names no more and that is kept all the same: something else says it is gone. */
+  release(settings: SourceSettings, address: string): void {
+    this.#used.get(discoveryKey(settings))?.follower.release(address);
+  }
+
   /** Which sources a service uses from now on; none: it needs none any more. New ones are opened first. */
   use(service: string, settings: readonly SourceSettings[]): void {
     if (this.#closed) return;

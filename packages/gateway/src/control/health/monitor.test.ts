@@ -1,0 +1,266 @@
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import type { DiscoverSettings, ServiceResource } from "@headgate/schema";
+import { FakeClock, seededRandom } from "../../../../../tests/kit/clock.ts";
+import { fakeTimers, pass, settled } from "../../../../../tests/kit/fake-timers.ts";
+import { silentLog } from "../../core/log.ts";
+import { InstanceHealth } from "../../proxy/upstream/health/instance-health.ts";
+import { serviceMemory, type ServiceMemory } from "../../proxy/upstream/memory.ts";
+import type { GatewayEvent } from "../events.ts";
+import type { FoundInstance } from "../registry/source.ts";
+import { serviceOf } from "./health.fixtures.ts";
+import { Monitor } from "./monitor.ts";
+import { parseReport, reportMsMax, type InstanceReport } from "./report.ts";
+
+const check = { path: "/healthz", interval: "1s", timeout: "500ms", healthy: 2, unhealthy: 3 };
+
+/** A monitor of one service, `users`; what the checks find, the registry says and instances report is the test's. */
+function open(t: TestContext) {
+  const clock = new FakeClock();
+  const sick = new Set<string>();
+  const registered: FoundInstance[] = [];
+  let source: DiscoverSettings | undefined;
+  const reports = new Map<string, InstanceReport>();
+  const events: GatewayEvent[] = [];
+  const lines: string[] = [];
+  const released: string[] = [];
+  const monitor = new Monitor({
+    ...{ clock, timers: fakeTimers(clock), random: seededRandom(3) },
+    log: {
+      ...silentLog,
+      info: (_fields, message) => void lines.push(message),
+      warn: (_fields, message) => void lines.push(`! ${message}`),
+    },
+    check: (settings, address) =>
+      Promise.resolve(
+        sick.has(address) ? { passed: false, reason: `GET ${settings.path} answered 500` } : { passed: true },
+      ),
+    publish: (event) => void events.push(event),
+    sourceOf: () => source,
+    find: () => registered,
+    report: (name, address) => reports.get(`${name}/${address}`),
+    onHeldSick: (held, address) => void released.push(`${JSON.stringify(held)} ${address}`),
+  });
+  t.after(() => monitor.stop());
+  let memory: ServiceMemory | undefined;
+  /** The service as the configuration has it now. */
+  const set = (addresses: readonly string[], more: object = {}): ServiceResource => {
+    const resource = serviceOf({ instances: addresses.map((address) => ({ address })), ...more });
+    source = resource.discover;
+    const known = memory;
+    memory = serviceMemory(resource, 2, known);
+    monitor.prepare("users", memory, known);
+    monitor.update({ set: { users: resource }, delete: [] }, { users: memory });
+    return resource;
+  };
+  /** What workers see of an instance. */
+  const seen = (address: string): InstanceHealth => {
+    const shared = memory?.instances[address];
+    assert.ok(shared !== undefined);
+    return new InstanceHealth(shared);
+  };
+  const report = (address: string, value: object | undefined): void => {
+    const key = `users/${address}`;
+    const kv = { key, createRevision: 1, modRevision: 1, version: 1, lease: "0" };
+    const parsed = value && parseReport({ ...kv, value: Buffer.from(JSON.stringify(value)) }, clock.now());
+    if (parsed === undefined) reports.delete(key);
+    else reports.set(key, parsed);
+    monitor.reported("users", address);
+  };
+  const told = (): string[] =>
+    events.splice(0).map((event) => {
+      assert.ok(event.type === "instance" || event.type === "breaker");
+      return `${event.instance ?? "-"} ${event.before ?? "none"} -> ${event.state}`;
+    });
+  const stateOf = (address: string): string | undefined => monitor.state("users", address)?.state;
+  return { clock, sick, registered, released, lines, monitor, set, seen, report, told, stateOf };
+}
+
+test("an instance whose checks fail is left out by the workers, with the reason, until they pass again", async (t) => {
+  const { clock, sick, monitor, set, seen, told, lines } = open(t);
+  set(["a:1", "b:1"], { healthCheck: check });
+  await pass(clock, 3_000, 100);
+  assert.deepEqual([seen("a:1").available, monitor.state("users", "a:1")?.state], [true, "up"]);
+  sick.add("a:1");
+  await pass(clock, 5_000, 100);
+  assert.deepEqual([seen("a:1").available, seen("b:1").available], [false, true]);
+  const shown = monitor.state("users", "a:1");
+  assert.equal(shown?.state, "unhealthy");
+  assert.match(shown.reason ?? "", /^\d checks failed: GET \/healthz answered 500$/);
+  sick.clear();
+  await pass(clock, 5_000, 100);
+  assert.equal(seen("a:1").available, true);
+  assert.ok(seen("a:1").availableSinceMs > 5_000);
+  assert.deepEqual(told(), ["a:1 up -> unhealthy", "a:1 unhealthy -> up"]);
+  assert.deepEqual(lines, [
+    "! instance a:1 of users is unhealthy: 3 checks failed: GET /healthz answered 500",
+    "instance a:1 of users is up",
+  ]);
+});
+
+test("a change of the service keeps what is known of those that stay; without checks all are used again", async (t) => {
+  const { clock, sick, set, seen, stateOf } = open(t);
+  sick.add("a:1");
+  set(["a:1", "b:1"], { healthCheck: check });
+  await pass(clock, 1_000, 100);
+  assert.equal(seen("a:1").available, false);
+  set(["a:1", "c:1"], { healthCheck: { ...check, interval: "2s" }, balance: "round-robin" });
+  assert.deepEqual([seen("a:1").available, stateOf("a:1"), stateOf("b:1")], [false, "unhealthy", undefined]);
+  set(["a:1", "c:1"]);
+  assert.deepEqual([seen("a:1").available, stateOf("a:1")], [true, "up"]);
+});
+
+test("one that leaves and comes back has no past", async (t) => {
+  const { clock, sick, set, seen, stateOf } = open(t);
+  sick.add("a:1");
+  set(["a:1", "b:1"], { healthCheck: check });
+  await pass(clock, 1_000, 100);
+  set(["b:1"], { healthCheck: check });
+  sick.clear();
+  set(["a:1", "b:1"], { healthCheck: check });
+  assert.deepEqual([seen("a:1").available, stateOf("a:1")], [true, "up"]);
+});
+
+test("an instance that reports another status than UP is left out at once, until it reports UP or nothing", (t) => {
+  const { set, seen, report, stateOf, told } = open(t);
+  set(["a:1", "b:1"]);
+  for (const back of [{ status: "UP" }, undefined]) {
+    report("a:1", { status: "OUT_OF_SERVICE" });
+    assert.deepEqual([seen("a:1").available, stateOf("a:1")], [false, "reported-down"]);
+    report("a:1", back);
+    assert.deepEqual([seen("a:1").available, stateOf("a:1")], [true, "up"]);
+  }
+  assert.equal(told().length, 4);
+});
+
+test("a report that is there before the instance counts too", (t) => {
+  const { set, seen, report } = open(t);
+  report("a:1", { status: "DOWN" });
+  set(["a:1"]);
+  assert.equal(seen("a:1").available, false);
+});
+
+test("reported load biases instances against each other, and for nothing once it is old", async (t) => {
+  const { clock, set, seen, report, told, stateOf } = open(t);
+  set(["a:1", "b:1", "c:1"]);
+  report("a:1", { metrics: { cpuUsage: 1, requestLatencyMs: 10 } });
+  report("b:1", { metrics: { requestLatencyMs: 60 } });
+  await pass(clock, 1_000, 1_000);
+  assert.deepEqual(
+    ["a:1", "b:1", "c:1"].map((address) => seen(address).bias),
+    [4, 3, 1],
+  );
+  report("c:1", { status: "DOWN", metrics: {} });
+  await pass(clock, reportMsMax + 1_000, 1_000);
+  assert.deepEqual(
+    ["a:1", "b:1", "c:1"].map((address) => seen(address).bias),
+    [1, 1, 1],
+  );
+  assert.deepEqual([seen("c:1").available, stateOf("c:1")], [true, "up"]);
+  assert.deepEqual(told(), ["c:1 up -> reported-down", "c:1 reported-down -> up"]);
+});
+
+const known = (address: string, more: Partial<FoundInstance> = {}): FoundInstance => ({
+  ...{ address, status: "UP", weight: 1 },
+  ...more,
+});
+const discovered = { discover: { etcd: "users" } };
+
+test("what an instance announces is shown and told also when the workers no longer have it", (t) => {
+  const { registered, monitor, set, told, stateOf } = open(t);
+  registered.push(known("a:1"), known("b:1"));
+  const renew = (): void => monitor.renewed(new Set(["users"]));
+  set(["a:1", "b:1"], discovered);
+  registered[0] = known("a:1", { status: "DRAINING" });
+  set(["b:1"], discovered);
+  renew();
+  assert.equal(stateOf("a:1"), "draining");
+  registered[0] = known("a:1", { status: "DOWN" });
+  renew();
+  assert.equal(stateOf("a:1"), "down");
+  registered.shift();
+  renew();
+  assert.equal(stateOf("a:1"), undefined);
+  assert.deepEqual(told(), ["a:1 up -> draining", "a:1 draining -> down", "a:1 down -> gone"]);
+});
+
+test("one that announces itself is told when the workers have it, not before", (t) => {
+  const { registered, monitor, set, told } = open(t);
+  set(["w:1"], discovered);
+  registered.push(known("a:1"));
+  monitor.renewed(new Set(["users"]));
+  assert.deepEqual(told(), []);
+  set(["w:1", "a:1"], discovered);
+  assert.deepEqual(told(), ["a:1 none -> up"]);
+});
+
+test("an instance that is held and fails one check is given up", async (t) => {
+  const { clock, sick, registered, released, monitor, set, stateOf } = open(t);
+  registered.push(known("a:1"), known("b:1"));
+  set(["a:1", "b:1"], { ...discovered, healthCheck: check });
+  await pass(clock, 2_000, 100);
+  registered.splice(0, 2, known("a:1", { heldSinceMs: clock.now() }), known("b:1", { heldSinceMs: clock.now() }));
+  monitor.renewed(new Set(["users"]));
+  assert.equal(stateOf("a:1"), "held");
+  sick.add("a:1");
+  await pass(clock, 1_200, 100);
+  assert.deepEqual(released, ['{"etcd":"users"} a:1']);
+  assert.equal(stateOf("b:1"), "held");
+});
+
+test("instances that come with their service begin alike, later ones with a growing share that is shown", async (t) => {
+  const { clock, set, seen, stateOf, monitor, told } = open(t);
+  const slow = { slowStart: "30s" };
+  set(["a:1"], slow);
+  assert.deepEqual([seen("a:1").availableSinceMs, stateOf("a:1")], [0, "up"]);
+  clock.advance(500);
+  const atMs = clock.now();
+  set(["a:1", "b:1"], slow);
+  assert.deepEqual([seen("a:1").availableSinceMs, seen("b:1").availableSinceMs], [0, atMs]);
+  const shown = monitor.state("users", "b:1");
+  assert.deepEqual([shown?.state, shown?.until], ["starting", new Date(clock.wall() + 30_000).toISOString()]);
+  await pass(clock, 31_000, 1_000);
+  assert.equal(stateOf("b:1"), "up");
+  assert.deepEqual(told(), ["b:1 none -> starting", "b:1 starting -> up"]);
+});
+
+test("who reads of a new service is not told of each of its instances; of one that goes with it neither", (t) => {
+  const { set, monitor, told, stateOf } = open(t);
+  set(["a:1", "b:1"]);
+  monitor.update({ set: {}, delete: ["users"] }, {});
+  assert.deepEqual(told(), []);
+  assert.equal(stateOf("a:1"), undefined);
+});
+
+test("since says when the state began, not when its reason last changed", async (t) => {
+  const { clock, sick, set, monitor } = open(t);
+  set(["a:1"], { healthCheck: check });
+  const up = monitor.state("users", "a:1")?.since;
+  assert.equal(up, new Date(clock.wall()).toISOString());
+  sick.add("a:1");
+  await pass(clock, 2_000, 100);
+  const first = monitor.state("users", "a:1");
+  await pass(clock, 5_000, 100);
+  const later = monitor.state("users", "a:1");
+  assert.equal(later?.since, first?.since);
+  assert.notEqual(later?.reason, first?.reason);
+});
+
+test("of very many changes at once twenty are logged and the rest is counted; each is an event", async (t) => {
+  const { clock, set, lines, told } = open(t);
+  const addresses = Array.from({ length: 100 }, (_, index) => `a${index}:1`);
+  set(["w:1"]);
+  set(["w:1", ...addresses]);
+  assert.equal(told().length, 100);
+  assert.equal(lines.length, 20);
+  await pass(clock, 11_000, 1_000);
+  assert.deepEqual(lines.slice(20), ["80 more changes of instances: see headgate instances"]);
+});
+
+test("nothing is looked at after the end", async (t) => {
+  const { clock, set, monitor } = open(t);
+  set(["a:1"], { healthCheck: check });
+  monitor.stop();
+  await settled();
+  assert.equal(clock.pending, 0);
+});

@@ -1,0 +1,263 @@
+import type { DiscoverSettings, ServiceResource } from "@headgate/schema";
+import type { Clock, Random } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { Timers } from "../../core/timers.ts";
+import type { UpstreamEvent } from "../../proxy/upstream/events.ts";
+import type { ServiceMemory } from "../../proxy/upstream/memory.ts";
+import type { KindChange } from "../../proxy/snapshot.ts";
+import type { GatewayEvent } from "../events.ts";
+import type { FindInstances } from "../registry/discovery.ts";
+import { discoveryKey } from "../registry/source-key.ts";
+import type { FoundInstance } from "../registry/source.ts";
+import { Announcer } from "./announcer.ts";
+import type { RunCheck } from "./check.ts";
+import type { CheckState } from "./check-state.ts";
+import type { StateText } from "./instance-state.ts";
+import { biasesOf } from "./load-bias.ts";
+import { Prober } from "./prober.ts";
+import { hasLoad, hasStatus, type InstanceReport } from "./report.ts";
+import { InstanceViews } from "./views.ts";
+import { currentState, type UsedInstance, type WatchedService } from "./watched.ts";
+
+/** How often is looked at what changes without being told: reports that age, times that are over. */
+const lookMs = 1_000;
+
+export interface MonitorOptions {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly check: RunCheck;
+  readonly publish: (event: GatewayEvent) => void;
+  /** Where the instances of a service come from, beside those that are written down. */
+  readonly sourceOf: (service: string) => DiscoverSettings | undefined;
+  /** Who is there, whatever their status. */
+  readonly find: FindInstances;
+  /** What an instance reports; `name` is that of the registry. */
+  readonly report: (name: string, address: string) => InstanceReport | undefined;
+  /** An instance that vanished from where it was found and was kept all the same failed a check. */
+  readonly onHeldSick: (source: DiscoverSettings, address: string) => void;
+}
+
+/**
+ * All that the control thread knows and does of the health of instances: has them checked, hears their reports, writes
+ * what follows into the memory of the workers, and tells one state with one reason of each.
+ */
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #prober: Prober;
+  readonly #announcer: Announcer;
+  readonly #services = new Map<string, WatchedService>();
+  readonly #byReportName = new Map<string, Set<WatchedService>>();
+  readonly #stopLooking: () => void;
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+    const { clock, timers, random, check, log, publish } = options;
+    this.#announcer = new Announcer({ clock, log, publish });
+    this.#prober = new Prober({
+      ...{ clock, timers, random, check },
+      onChecked: (service, address, state, before) => this.#checked(service, address, state, before),
+    });
+    this.#stopLooking = timers.every(lookMs, () => this.#look());
+  }
+
+  /**
+   * The memory of a service before the workers have it; `known` is what it had. An instance that comes later than its
+   * service begins with a small share; those that come with it all begin alike.
+   */
+  prepare(_service: string, memory: ServiceMemory, known: ServiceMemory | undefined): void {
+    if (known === undefined || Object.keys(known.instances).length === 0) return;
+    for (const [address, one] of Object.entries(memory.instances)) {
+      if (known.instances[address] !== one) new InstanceViews(one).health.begin(this.#options.clock.now());
+    }
+  }
+
+  /** The workers have it: services that changed, with their instances, and those that are gone. */
+  update(change: KindChange<ServiceResource>, memories: Readonly<Record<string, ServiceMemory>>): void {
+    for (const name of change.delete) this.#drop(name);
+    for (const [name, resource] of Object.entries(change.set)) this.#set(name, resource, memories[name]);
+  }
+
+  /** Instances came, went or changed under these keys (`discoveryKey`). */
+  renewed(keys: ReadonlySet<string>): void {
+    for (const watched of keys.size === 0 ? [] : this.#services.values()) {
+      const { discovery } = watched;
+      if (discovery === undefined || !keys.has(discoveryKey(discovery))) continue;
+      watched.registered = this.#registeredOf(discovery);
+      this.#refreshAll(watched);
+    }
+  }
+
+  /** A report came, changed or went. */
+  reported(name: string, address: string): void {
+    for (const watched of this.#byReportName.get(name) ?? []) {
+      const used = watched.used.get(address);
+      if (used === undefined) continue;
+      used.report = this.#options.report(name, address);
+      this.#writeReport(used, used.bias);
+      this.#refresh(watched, address);
+    }
+  }
+
+  /** A worker changed a breaker, or ejected. */
+  happened({ kind, service, instance, to, reason, atMs }: UpstreamEvent): void {
+    const watched = this.#services.get(service);
+    const used = instance === undefined ? undefined : watched?.used.get(instance);
+    if (watched === undefined || used === undefined || instance === undefined) return;
+    if (kind === "ejection") used.ejectionReason = reason;
+    else used.circuitReason = reason;
+    // Back in, it is as cold as one that was just started.
+    if (to === "closed") used.views.health.begin(atMs);
+    this.#refresh(watched, instance);
+  }
+
+  /** What is shown of an instance; `undefined` where no service of that name uses it. */
+  state(service: string, address: string): StateText | undefined {
+    const shown = this.#services.get(service)?.shown.get(address);
+    if (shown === undefined) return undefined;
+    const { clock } = this.#options;
+    const { state, reason, sinceWallMs, untilMs } = shown;
+    const wallOffsetMs = clock.wall() - clock.now();
+    return {
+      state,
+      ...(reason === undefined ? {} : { reason }),
+      since: new Date(sinceWallMs).toISOString(),
+      ...(untilMs === undefined ? {} : { until: new Date(untilMs + wallOffsetMs).toISOString() }),
+    };
+  }
+
+  stop(): void {
+    this.#stopLooking();
+    this.#prober.stop();
+  }
+
+  #set(name: string, resource: ServiceResource, memory: ServiceMemory | undefined): void {
+    const known = this.#services.get(name);
+    const discovery = this.#options.sourceOf(name);
+    const reportName = discovery !== undefined && "etcd" in discovery ? discovery.etcd : name;
+    const registered = this.#registeredOf(discovery);
+    const now = { resource, discovery, reportName, registered };
+    const watched: WatchedService = known ?? { name, ...now, used: new Map(), shown: new Map() };
+    this.#unindex(watched);
+    this.#services.set(name, Object.assign(watched, now));
+    this.#byReportName.set(reportName, (this.#byReportName.get(reportName) ?? new Set()).add(watched));
+    const addresses = new Set(resource.instances.map(({ address }) => address));
+    for (const address of watched.used.keys()) if (!addresses.has(address)) watched.used.delete(address);
+    this.#prober.set(name, resource.healthCheck, addresses);
+    for (const address of addresses) {
+      const shared = memory?.instances[address];
+      if (shared !== undefined) this.#use(watched, address, shared);
+    }
+    this.#refreshAll(watched, known === undefined);
+  }
+
+  #drop(name: string): void {
+    const watched = this.#services.get(name);
+    if (watched === undefined) return;
+    this.#prober.set(name, undefined, []);
+    this.#services.delete(name);
+    this.#unindex(watched);
+  }
+
+  #unindex(watched: WatchedService): void {
+    const namesakes = this.#byReportName.get(watched.reportName);
+    namesakes?.delete(watched);
+    if (namesakes?.size === 0) this.#byReportName.delete(watched.reportName);
+  }
+
+  #use(watched: WatchedService, address: string, memory: SharedArrayBuffer): void {
+    const { name, reportName, used } = watched;
+    const nowMs = this.#options.clock.now();
+    let instance = used.get(address);
+    if (instance?.views.memory !== memory) {
+      const views = new InstanceViews(memory);
+      instance = { views, report: undefined, isReportedUp: true, bias: 1, circuit: views.circuit(nowMs).state };
+      used.set(address, instance);
+    }
+    instance.views.health.setCheck(this.#prober.state(name, address)?.healthy ?? true, nowMs);
+    instance.report = this.#options.report(reportName, address);
+    this.#writeReport(instance, instance.bias);
+  }
+
+  #registeredOf(discovery: DiscoverSettings | undefined): ReadonlyMap<string, FoundInstance> {
+    const found = discovery === undefined ? undefined : this.#options.find(discovery);
+    return new Map((found ?? []).map((known) => [known.address, known]));
+  }
+
+  #checked(service: string, address: string, state: CheckState, before: CheckState): void {
+    const watched = this.#services.get(service);
+    const used = watched?.used.get(address);
+    if (watched === undefined || used === undefined) return;
+    used.views.health.setCheck(state.healthy, this.#options.clock.now());
+    // Only after its checks had failed, too: while they pass, requests may fail all the same.
+    if (state.healthy && !before.healthy) used.views.lift();
+    this.#refresh(watched, address);
+    const { discovery, registered } = watched;
+    if (discovery === undefined || state.failure === undefined) return;
+    if (registered.get(address)?.heldSinceMs !== undefined) this.#options.onHeldSick(discovery, address);
+  }
+
+  #writeReport(instance: UsedInstance, bias: number): void {
+    const { report, views } = instance;
+    const nowMs = this.#options.clock.now();
+    const isUp = report === undefined || report.status === "UP" || !hasStatus(report, nowMs);
+    if (isUp === instance.isReportedUp && bias === instance.bias) return;
+    instance.isReportedUp = isUp;
+    instance.bias = bias;
+    views.health.setReport(isUp, bias, nowMs);
+  }
+
+  /** What changes with time, and what a worker that ended could not tell. */
+  #look(): void {
+    for (const watched of this.#services.values()) {
+      this.#writeLoads(watched);
+      for (const address of watched.used.keys()) this.#refresh(watched, address);
+    }
+    this.#announcer.tick();
+  }
+
+  /** All of a service together, as they are compared with one another, and so often only: load changes all the time. */
+  #writeLoads({ used }: WatchedService): void {
+    const nowMs = this.#options.clock.now();
+    const instances = [...used.values()];
+    if (instances.every(({ report, bias, isReportedUp }) => report === undefined && bias === 1 && isReportedUp)) return;
+    const loads = instances.map(({ report }) =>
+      report !== undefined && hasLoad(report, nowMs) ? report.load : undefined,
+    );
+    for (const [index, bias] of biasesOf(loads).entries()) {
+      const instance = instances[index];
+      if (instance !== undefined) this.#writeReport(instance, bias);
+    }
+  }
+
+  /** `isNew`: its service is, too, and who reads of that is told enough. */
+  #refreshAll(watched: WatchedService, isNew = false): void {
+    const { used, registered, shown } = watched;
+    for (const address of new Set([...used.keys(), ...registered.keys(), ...shown.keys()])) {
+      this.#refresh(watched, address, isNew);
+    }
+  }
+
+  #refresh(watched: WatchedService, address: string, isNew = false): void {
+    const { clock } = this.#options;
+    const { name, used, shown } = watched;
+    const nowMs = clock.now();
+    const before = shown.get(address);
+    const after = currentState(watched, address, this.#prober.state(name, address), nowMs);
+    const isSame = before?.state === after?.state;
+    if (after === undefined) shown.delete(address);
+    else
+      shown.set(address, { ...after, sinceWallMs: isSame && before !== undefined ? before.sinceWallMs : clock.wall() });
+    const instance = used.get(address);
+    if (instance !== undefined) this.#tellCircuit(name, address, instance, nowMs);
+    if (!isSame && !isNew) this.#announcer.instance(name, address, before?.state, after);
+  }
+
+  #tellCircuit(service: string, address: string, instance: UsedInstance, nowMs: number): void {
+    const { state } = instance.views.circuit(nowMs);
+    if (state === instance.circuit) return;
+    this.#announcer.breaker(service, address, instance.circuit, state, instance.circuitReason);
+    instance.circuit = state;
+  }
+}

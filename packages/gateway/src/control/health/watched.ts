@@ -1,0 +1,90 @@
+import type { DiscoverSettings, ServiceResource } from "@headgate/schema";
+import { holdMs } from "../registry/registry.ts";
+import type { FoundInstance } from "../registry/source.ts";
+import type { CheckState } from "./check-state.ts";
+import { stateOf, type CircuitName, type InstanceFacts, type InstanceState } from "./instance-state.ts";
+import { hasStatus, type InstanceReport } from "./report.ts";
+import type { InstanceViews } from "./views.ts";
+
+/** An instance that the workers use. */
+export interface UsedInstance {
+  readonly views: InstanceViews;
+  /** Its newest report; whether it still counts is looked at when it is. */
+  report: InstanceReport | undefined;
+  /** What was last written of its report. */
+  isReportedUp: boolean;
+  bias: number;
+  /** Why it was ejected last, and why its breaker changed last. */
+  ejectionReason?: string;
+  circuitReason?: string;
+  /** As it was told last. */
+  circuit: CircuitName;
+}
+
+/** What people are shown, and since when. */
+export interface ShownState extends InstanceState {
+  readonly sinceWallMs: number;
+}
+
+/** A service that runs, as its health is watched. */
+export interface WatchedService {
+  readonly name: string;
+  resource: ServiceResource;
+  /** Where its instances come from, beside those that are written down. */
+  discovery: DiscoverSettings | undefined;
+  /** What its instances report under. */
+  reportName: string;
+  /** By address. */
+  readonly used: Map<string, UsedInstance>;
+  /** Also those that are down or drain, which the workers do not use. */
+  registered: ReadonlyMap<string, FoundInstance>;
+  readonly shown: Map<string, ShownState>;
+}
+
+/** The state of an instance; `undefined`: it is none of the service's, or not yet. */
+export function currentState(
+  { resource, discovery, used, registered }: WatchedService,
+  address: string,
+  check: CheckState | undefined,
+  nowMs: number,
+): InstanceState | undefined {
+  const instance = used.get(address);
+  const known = registered.get(address);
+  // One that announced itself is there when the workers have it.
+  if (instance === undefined && (known === undefined || known.status === "UP")) return undefined;
+  return stateOf({
+    ...(known === undefined ? {} : { registered: registeredFacts(known, discovery) }),
+    ...(check === undefined ? {} : { check }),
+    ...(instance === undefined ? {} : usedFacts(instance, resource.slowStartMs, nowMs)),
+  });
+}
+
+function registeredFacts(
+  { status, heldSinceMs }: FoundInstance,
+  discovery: DiscoverSettings | undefined,
+): NonNullable<InstanceFacts["registered"]> {
+  if (heldSinceMs === undefined) return { status };
+  // Other sources hold them until a later look says the same.
+  return { status, held: discovery !== undefined && "etcd" in discovery ? { untilMs: heldSinceMs + holdMs } : {} };
+}
+
+function usedFacts(instance: UsedInstance, slowStartMs: number | undefined, nowMs: number): InstanceFacts {
+  const { views, report, ejectionReason, circuitReason } = instance;
+  const ejectedForMs = views.ejectedForMs(nowMs);
+  const sinceMs = views.health.availableSinceMs;
+  const startingUntilMs = sinceMs > 0 && slowStartMs !== undefined ? sinceMs + slowStartMs : 0;
+  const circuit = views.circuit(nowMs);
+  return {
+    ...(report !== undefined && hasStatus(report, nowMs) ? { reported: report.status } : {}),
+    ...(ejectedForMs > 0
+      ? {
+          ejection: {
+            untilMs: nowMs + ejectedForMs,
+            ...(ejectionReason === undefined ? {} : { reason: ejectionReason }),
+          },
+        }
+      : {}),
+    circuit: circuitReason === undefined ? circuit : { ...circuit, reason: circuitReason },
+    ...(startingUntilMs > nowMs ? { startingUntilMs } : {}),
+  };
+}
