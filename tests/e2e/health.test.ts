@@ -73,6 +73,8 @@ test("one prober for all workers finds an instance that is sick, says why, and f
     env: compileCache,
   });
   await untilState(gateway, a.address, "up");
+  // The first check alone would decide.
+  await waitFor(() => a.checks > 1 && b.checks > 1, { what: "the first checks" });
   const told = await listen(scope, gateway);
   a.status = 503;
   const sick = await untilState(gateway, a.address, "unhealthy");
