@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import type { Scope } from "../../../tests/kit/scope.ts";
 import { Bell } from "../../../tests/kit/wait.ts";
 
 /** A service in a process of its own, and what it said. */
@@ -14,7 +14,7 @@ export interface ServiceProcess {
 }
 
 /** Runs service.fixtures.ts with these options; killed when the test ends. */
-export function startService(t: TestContext, options: object): ServiceProcess {
+export function startService(scope: Scope, options: object): ServiceProcess {
   const program = join(import.meta.dirname, "service.fixtures.ts");
   const child = spawn(process.execPath, [program, JSON.stringify(options)], { stdio: ["ignore", "pipe", "inherit"] });
   const lines: string[] = [];
@@ -27,7 +27,7 @@ export function startService(t: TestContext, options: object): ServiceProcess {
     bell.ring();
   });
   const exited = once(child, "close").then(() => ({ code: child.exitCode, signal: child.signalCode }));
-  t.after(async () => {
+  scope.after(async () => {
     child.kill("SIGKILL");
     await exited;
   });
