@@ -251,6 +251,20 @@ test("the launcher takes the node on the PATH where it is new enough", (t) => {
   assert.match(stdout, /^this one: .*main\.(ts|js) check\n$/);
 });
 
+test("the launcher has compiled code kept among the user's caches, and nowhere where there are none", (t) => {
+  const path = folder(t);
+  writeFileSync(join(path, "node"), '#!/bin/sh\n[ "$1" = --version ] && echo v25.0.0 || echo "$NODE_COMPILE_CACHE"\n', {
+    mode: 0o755,
+  });
+  const kept = (env: Record<string, string>) =>
+    run(["check"], { env: { PATH: `${path}:/usr/bin:/bin`, ...env } }).stdout;
+  assert.equal(kept({ HOME: path }), `${path}/.cache/headgate\n`);
+  assert.equal(kept({ HOME: "/nowhere", XDG_CACHE_HOME: path }), `${path}/headgate\n`);
+  assert.equal(kept({ HOME: path, NODE_COMPILE_CACHE: "/mine" }), "/mine\n");
+  assert.equal(kept({ HOME: "/nowhere" }), "\n");
+  assert.equal(kept({}), "\n");
+});
+
 test("the launcher says what is missing where there is no node at all", (t) => {
   const path = folder(t);
   const copy = join(path, "package/bin/headgate");
