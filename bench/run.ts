@@ -16,7 +16,9 @@ import { merge, readResults, writeResults } from "./kit/results.ts";
 import { renderText } from "./kit/table.ts";
 import { targetNames, targetPackages } from "./kit/targets.ts";
 import { startUpstream } from "./kit/upstream.ts";
+import { badAllScenario } from "./scenarios/bad-all.ts";
 import { badInstanceScenarios } from "./scenarios/bad-instance.ts";
+import { balanceScenario } from "./scenarios/balance.ts";
 import { bigBodyScenario } from "./scenarios/big-body.ts";
 import { chainScenario } from "./scenarios/chain.ts";
 import { idleScenario } from "./scenarios/idle.ts";
@@ -39,6 +41,8 @@ const scenarios: readonly Scenario[] = [
   syscallsScenario,
   microScenario,
   ...badInstanceScenarios,
+  badAllScenario,
+  balanceScenario,
 ];
 
 const usage = `npm run bench -- [options]

@@ -13,7 +13,7 @@ const program = fileURLToPath(new URL("../targets/instances.ts", import.meta.url
 /** Instances of one service that can be made to fail. */
 export interface Pool extends AsyncDisposable {
   readonly ports: readonly number[];
-  set(instance: number, fault: Fault | "none"): Promise<void>;
+  set(instance: number, fault: Fault | "none" | "slower"): Promise<void>;
   /** When requests reached it, milliseconds since 1970, since it was asked last. */
   arrivals(instance: number): Promise<number[]>;
 }
@@ -40,7 +40,7 @@ export type PoolTarget = (typeof poolTargets)[number];
 
 /** Starts a proxy in front of the instances, set up as its users do who care for failures; Headgate with its defaults. */
 export async function startPoolTarget(name: PoolTarget, ports: readonly number[], dir: string): Promise<Running> {
-  if (name === "headgate") return startHeadgatePool("pool", ports, dir);
+  if (name === "headgate") return { ...(await startHeadgatePool({ name: "pool", ports, dir })), name };
   const port = await freePort();
   const config = join(dir, `pool-${name}-${port}.conf`);
   await writeFile(config, name === "nginx" ? nginxPool(port, ports, dir) : haproxyPool(port, ports));
@@ -51,14 +51,21 @@ export async function startPoolTarget(name: PoolTarget, ports: readonly number[]
   return launch({ name, command, port, ready: { port, path: "/" } });
 }
 
-/** Headgate in front of the instances; `policies` is YAML in one line for the service. */
-export async function startHeadgatePool(
-  name: string,
-  ports: readonly number[],
-  dir: string,
-  policies: readonly string[] = [],
-  workers = 2,
-): Promise<Running> {
+export interface HeadgatePool {
+  readonly name: string;
+  readonly ports: readonly number[];
+  readonly dir: string;
+  /** Lines of YAML of the service. Default: none, what everybody gets. */
+  readonly policies?: readonly string[];
+  /** Further routes, one line of YAML each. */
+  readonly routes?: readonly string[];
+  /** Default 2. */
+  readonly workers?: number;
+}
+
+/** Starts Headgate in front of the instances. */
+export async function startHeadgatePool(options: HeadgatePool): Promise<Running> {
+  const { name, ports, dir, policies = [], routes = [], workers = 2 } = options;
   const document = (at: { port: number; adminPort: number; dataDir: string }): string =>
     [
       "gateway:",
@@ -67,15 +74,15 @@ export async function startHeadgatePool(
       `  workers: ${workers}`,
       `  dataDir: ${JSON.stringify(at.dataDir)}`,
       '  accessLog: { format: "off" }',
-      'routes: { all: { match: { path: "/*" }, to: pool } }',
+      "routes:",
+      ...['all: { match: { path: "/*" }, to: pool }', ...routes].map((line) => `  ${line}`),
       "services:",
       "  pool:",
       `    instances: [${ports.map((port) => `{ address: "127.0.0.1:${port}" }`).join(", ")}]`,
       ...policies.map((line) => `    ${line}`),
       "",
     ].join("\n");
-  const running = await startHeadgate(name, document, dir);
-  return { ...running, name };
+  return { ...(await startHeadgate(name, document, dir)), name };
 }
 
 /** Passive checks and retries as nginx has them by default, and connections kept as its documentation recommends. */

@@ -9,11 +9,12 @@ import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 
-const faults = ["none", "500", "hang", "close", "reset-body", "slow", "short-body", "refuse"] as const;
+const faults = ["none", "500", "hang", "close", "reset-body", "slow", "slower", "short-body", "refuse"] as const;
 type Fault = (typeof faults)[number];
 
 const usualMs = 5;
 const slowMs = 40 * usualMs;
+const slowerMs = 5 * usualMs;
 const body = JSON.stringify({ name: "Grace Hopper", born: 1906, note: "an answer of the usual kind" });
 
 class Instance {
@@ -90,6 +91,9 @@ class Instance {
         return;
       case "slow":
         later(slowMs, head("200 OK") + body);
+        return;
+      case "slower":
+        later(slowerMs, head("200 OK") + body);
         return;
       case "none":
         later(usualMs, head("200 OK") + body);
