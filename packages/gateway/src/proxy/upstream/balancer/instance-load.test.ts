@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { instanceBytes, instanceLayout } from "../memory.ts";
 import { InstanceLoad } from "./instance-load.ts";
@@ -86,45 +88,80 @@ test("silence does not count while bodies stream, and not after the client went 
   assert.equal(load.active(), 1);
 });
 
-test("a failure counts as five seconds or more: what it took, and a Retry-After of up to five minutes", () => {
-  for (const [retryAfterMs, rttMs, expected] of [
-    [undefined, 1, 5_000],
-    [undefined, 15_000, 15_000],
-    [1_000, 1, 5_000],
-    [60_000, 1, 60_000],
-    [3_600_000, 1, 300_000],
-  ] as const) {
-    const load = loadAfter(5);
+/** Failures of one attempt each, one after the other. */
+function fail(load: InstanceLoad, times: number, rttMs = 1, retryAfterMs?: number): void {
+  for (let i = 0; i < times; i++) {
     load.begin(0);
     load.penalize(retryAfterMs, rttMs, 0);
     load.end(false);
+  }
+}
+
+test("the fourth failure in a row counts as five seconds", () => {
+  const load = loadAfter(5);
+  fail(load, 3);
+  assert.ok(load.latencyMs(0) > 10 && load.latencyMs(0) < 15, `${load.latencyMs(0)}`);
+  fail(load, 1);
+  about(load.latencyMs(0), 5_000);
+  about(load.latencyMs(5_000), 5_000 / Math.E);
+});
+
+test("the first failure counts as five seconds of an instance that never answered", () => {
+  const load = new InstanceLoad(memoryFor(1), 1, 1);
+  fail(load, 1);
+  about(load.latencyMs(0), 5_000);
+});
+
+test("a failure now and then makes an instance look a little slower", () => {
+  const load = loadAfter(5);
+  for (let i = 0; i < 100; i++) {
+    fail(load, 1);
+    for (let ok = 0; ok < 9; ok++) {
+      load.begin(0);
+      load.observe(5, 0);
+      load.end(true);
+    }
+    assert.ok(load.latencyMs(0) >= 5 && load.latencyMs(0) < 8);
+  }
+});
+
+test("a failure counts as what it took and as the Retry-After of up to five minutes, which lasts as long as it says", () => {
+  for (const [retryAfterMs, rttMs, expected] of [
+    [undefined, 15_000, 15_000],
+    [1_000, 1, 5_000],
+    [60_000, 1, 60_000],
+    [60_000, 70_000, 70_000],
+    [3_600_000, 1, 300_000],
+  ] as const) {
+    const load = loadAfter(5);
+    fail(load, 1, rttMs, retryAfterMs);
     about(load.latencyMs(0), expected);
-    about(load.latencyMs(Math.max(0, Math.min(retryAfterMs ?? 0, 300_000) - 25_000) + 5_000), expected / Math.E);
+    const fadesFromMs = Math.max(0, Math.min(retryAfterMs ?? 0, 300_000) - 25_000);
+    about(load.latencyMs(fadesFromMs), expected);
+    about(load.latencyMs(fadesFromMs + 5_000), expected / Math.E);
+    fail(load, 1);
+    about(load.latencyMs(fadesFromMs), expected);
   }
 });
 
 test("a failure never makes an instance look faster, and the next answer takes it back", () => {
   const load = loadAfter(20_000);
-  load.begin(0);
-  load.penalize(undefined, 1, 0);
-  load.end(false);
-  about(load.latencyMs(0), 20_000);
+  fail(load, 4);
+  assert.ok(load.latencyMs(0) >= 20_000);
 
   const other = loadAfter(5);
   other.begin(0);
-  other.begin(0);
-  other.penalize(undefined, 1, 1);
-  other.end(false);
-  about(other.latencyMs(1), 5_000);
+  fail(other, 4);
+  about(other.latencyMs(1, 0), 5_000 * Math.exp(-1 / 5_000));
   other.observe(5, 2);
-  about(other.cost(2), 10);
+  assert.ok(other.latencyMs(2) < 15);
 });
 
 test("a clock read earlier than another thread's changes nothing", () => {
   const load = loadAfter(5);
   load.begin(0);
   about(load.latencyMs(-1), 5);
-  load.penalize(undefined, 1, 0);
+  fail(load, 4);
   about(load.latencyMs(-1), 5_000);
 });
 
@@ -186,4 +223,47 @@ test("nothing outside the load's parts of the memory is written", () => {
     const inCell = at >= ownCell && at < ownCell + 8;
     if (!inLoad && !inCell) assert.equal(byte, 0xa5, `byte ${at}`);
   }
+});
+
+// Runs in each worker: waits at the gate, then counts; the last one is ended in the midst of it.
+const workerCode = `
+const { parentPort, workerData } = require("node:worker_threads");
+import(workerData.module).then(({ InstanceLoad }) => {
+  const { memory, gate, id, workers, rounds } = workerData;
+  const load = new InstanceLoad(memory, id, workers);
+  parentPort.postMessage("ready");
+  Atomics.wait(gate, 0, 0);
+  for (let i = 0; i < rounds; i++) {
+    load.begin(i);
+    load.begin(i);
+    load.observe(5, i);
+    load.end(true);
+    if (i % 100 === 0) load.begin(i);
+    load.end(false);
+  }
+  parentPort.postMessage("done");
+});`;
+
+test("threads count on one memory exactly, and one that is ended leaves nothing to its successor", async () => {
+  const threads = 4;
+  const rounds = 30_000;
+  const memory = memoryFor(threads);
+  const gate = new Int32Array(new SharedArrayBuffer(4));
+  const module = new URL("./instance-load.ts", import.meta.url).href;
+  const started = Array.from({ length: threads }, (_, index) => {
+    const endless = index === threads - 1;
+    const workerData = { module, memory, gate, id: index + 1, workers: threads, rounds: endless ? Infinity : rounds };
+    return new Worker(workerCode, { eval: true, workerData });
+  });
+  await Promise.all(started.map((worker) => once(worker, "message")));
+  const finished = Promise.all(started.slice(0, -1).map((worker) => once(worker, "message")));
+  Atomics.store(gate, 0, 1);
+  Atomics.notify(gate, 0);
+  await finished;
+  await Promise.all(started.map((worker) => worker.terminate()));
+  const load = new InstanceLoad(memory, threads, threads);
+  const left = (threads - 1) * Math.ceil(rounds / 100);
+  assert.equal(load.active(), left);
+  assert.equal(load.awaiting(), left);
+  about(load.latencyMs(0, 0), 5);
 });

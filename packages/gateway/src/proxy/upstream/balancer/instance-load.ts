@@ -6,7 +6,11 @@ export const decayMs = 10_000;
 export const unknownLatencyMs = 1_000;
 /** What a failure counts as at least. Source: Linkerd's load biaser. */
 export const failureLatencyMs = 5_000;
-/** How fast a failure is forgotten: an instance that is back gets requests again after some half a minute. */
+/** Weight of one attempt in the share of attempts that fail. */
+const failureShareOfOne = 1 / 8;
+/** From this share on failures count as `failureLatencyMs`: four in a row, or a little less than half of all. */
+const failuresMax = 0.4;
+/** How fast that is forgotten: an instance that is back gets requests again after some half a minute. */
 export const penaltyDecayMs = 5_000;
 /** Most of a `Retry-After` that is believed. Source: Linkerd's load biaser. */
 export const retryAfterMaxMs = 300_000;
@@ -22,7 +26,8 @@ const usualAt = 2;
 const quietSinceAt = 3;
 const penaltyAt = 4;
 const penaltyStampAt = 5;
-const words = 6;
+const failuresAt = 6;
+const words = 7;
 
 const activeAt = 0;
 const awaitingAt = 1;
@@ -39,9 +44,12 @@ const awaitingAt = 1;
  * - While something waits for a head, silence counts: if the instance has not been heard of for longer than its
  *   latency, that is its latency. The oldest waiting request has waited at least as long, since any answer after it
  *   was sent would have ended the silence. So an instance that hangs is avoided after its usual latency.
- * - A failure counts as at least 5 s (Linkerd's load biaser), so that failing fast does not look like answering fast.
- *   Unlike there it is no part of the EWMA: it is forgotten faster, a `Retry-After` lasts as long as it says, and an
- *   answer takes it back. So one failure among many answers costs an instance next to nothing.
+ * - Failing fast does not look like answering fast. Failures are no observations, and the share of them makes the
+ *   latency longer, up to three times. From four in a row on, or with a `Retry-After`, one counts as 5 s at least
+ *   (Linkerd's load biaser), and one that took longer than an answer does counts as what it took. Unlike there this is
+ *   no part of the EWMA: it is forgotten faster, a `Retry-After` lasts as long as it says, and an answer takes it back.
+ *   With a penalty for each failure, one request in a hundred that fails at all instances is enough to leave one
+ *   instance at a time with all the traffic.
  *
  * **Counts** are in cells, one for each worker, and summed up by who reads: a worker that takes the place of a dead one
  * sets its cell to nothing. There must be one view for each worker and memory.
@@ -81,6 +89,7 @@ export class InstanceLoad {
     const times = this.#times;
     times[quietSinceAt] = nowMs;
     times[penaltyAt] = 0;
+    times[failuresAt] = (times[failuresAt] as number) * (1 - failureShareOfOne);
     const peak = times[peakAt] as number; // inside the array, as are all below
     if (peak === 0) {
       times[usualAt] = rttMs;
@@ -99,12 +108,18 @@ export class InstanceLoad {
    * for. `rttMs`: how long it took. Not for a client that went away.
    */
   penalize(retryAfterMs: number | undefined, rttMs: number, nowMs: number): void {
-    const asked = Math.min(retryAfterMs ?? 0, retryAfterMaxMs);
-    const penalty = Math.max(asked, failureLatencyMs, rttMs, this.latencyMs(nowMs));
     const times = this.#times;
     times[quietSinceAt] = nowMs;
-    times[penaltyAt] = penalty;
-    times[penaltyStampAt] = nowMs + Math.max(0, asked - retryAfterFadeMs);
+    const latencyMs = this.latencyMs(nowMs);
+    const failures = times[failuresAt] as number;
+    times[failuresAt] = failures + (1 - failures) * failureShareOfOne;
+    // Nothing good is known of one that never answered: a single failure is enough.
+    const counts = times[failuresAt] > failuresMax || retryAfterMs !== undefined || times[peakAt] === 0;
+    if (!counts && rttMs <= latencyMs) return;
+    const asked = Math.min(retryAfterMs ?? 0, retryAfterMaxMs);
+    const heldMs = times[penaltyAt] === 0 ? nowMs : Math.max(nowMs, times[penaltyStampAt] as number);
+    times[penaltyAt] = Math.max(asked, counts ? failureLatencyMs : 0, rttMs, latencyMs);
+    times[penaltyStampAt] = Math.max(heldMs, nowMs + asked - retryAfterFadeMs);
   }
 
   /** The attempt is over. `observed`: whether `observe` was called for it. */
@@ -138,6 +153,8 @@ export class InstanceLoad {
       const silence = nowMs - (times[quietSinceAt] as number);
       if (silence > latency && this.awaiting() > 0) latency = silence;
     }
+    const failures = times[failuresAt] as number;
+    if (failures > 0) latency /= (1 - Math.min(failures, failuresMax)) ** 2;
     if (penalty === 0) return latency;
     return Math.max(latency, penalty * keptSince(times[penaltyStampAt] as number, nowMs, penaltyDecayMs));
   }

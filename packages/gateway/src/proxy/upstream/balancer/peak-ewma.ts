@@ -3,12 +3,12 @@ import type { Candidate, PickContext, Policy } from "./candidate.ts";
 import type { Selection } from "./selection.ts";
 
 /**
- * How many times cheaper the second drawn must be than the first. Peaks of equal instances differ by half without
- * meaning it; with 1 the one whose peak is lowest just now gets far more than its share.
+ * Latencies that differ by less than this factor count as the same, and what is under way decides. Peaks of equal
+ * instances differ by half without meaning it; with 1 the one whose peak is lowest just now gets far more than its share.
  */
-const margin = 1.5;
+const sameFactor = 1.5;
 /** The same where weights differ: who sets weights wants shares, and gets them unless an instance is that much slower. */
-const weightedMargin = 3;
+const weightedSameFactor = 3;
 /** A winner that is this many times slower than what is usually picked is held against more candidates. */
 const suspectFactor = 4;
 /** How many more. */
@@ -49,28 +49,46 @@ export class PeakEwma implements Policy {
     const twoActive = two.load.active();
     const oneMs = one.load.latencyMs(nowMs, oneActive) * one.bias();
     const twoMs = two.load.latencyMs(nowMs, twoActive) * two.bias();
-    const needed = selection.even ? margin : weightedMargin;
-    const change = twoMs * (twoActive + 1) * needed < oneMs * (this.#sameLoad(oneActive, first, second) + 1);
-    const place = change ? second : first;
-    const ms = change ? twoMs : oneMs;
-    const suspect = this.#typicalMs > 0 && ms > suspectFactor * this.#typicalMs;
+    const change = this.#beats(second, twoMs, twoActive, first, oneMs, oneActive);
+    let place = change ? second : first;
+    let ms = change ? twoMs : oneMs;
+    if (this.#typicalMs > 0 && ms > suspectFactor * this.#typicalMs) {
+      place = this.#further(place, nowMs);
+      ms = this.#latencyMs(place, nowMs);
+    }
     if (ms > 0) this.#typicalMs += (ms - this.#typicalMs) * (this.#typicalMs === 0 ? 1 : typicalShare);
-    return selection.indexes[suspect ? this.#further(place, nowMs) : place] as number; // a place is inside
+    return selection.indexes[place] as number; // a place is inside
   }
 
   /** The best of the winner and those that follow a random place. */
   #further(winner: number, nowMs: number): number {
     const { count } = this.#selection;
     let best = winner;
+    let bestMs = this.#latencyMs(best, nowMs);
     let place = this.#selection.draw(this.#random);
     for (let left = Math.min(count, furtherMax); left > 0; left--) {
-      const { load } = this.#at(best);
-      const cost = load.latencyMs(nowMs) * this.#at(best).bias() * (this.#sameLoad(load.active(), best, place) + 1);
-      const other = this.#at(place);
-      if (place !== best && other.load.cost(nowMs) * other.bias() < cost) best = place;
+      const ms = this.#latencyMs(place, nowMs);
+      const [active, bestActive] = [this.#at(place).load.active(), this.#at(best).load.active()];
+      if (this.#beats(place, ms, active, best, bestMs, bestActive)) [best, bestMs] = [place, ms];
       place = place + 1 < count ? place + 1 : 0;
     }
     return best;
+  }
+
+  /** Whether one more request costs less at `other` than at `first`. */
+  #beats(
+    other: number,
+    otherMs: number,
+    otherActive: number,
+    first: number,
+    firstMs: number,
+    firstActive: number,
+  ): boolean {
+    const { even } = this.#selection;
+    const active = even ? firstActive : this.#sameLoad(firstActive, first, other);
+    const factor = even ? sameFactor : weightedSameFactor;
+    const same = firstMs < otherMs * factor && otherMs < firstMs * factor;
+    return same ? otherActive < active : otherMs * (otherActive + 1) < firstMs * (active + 1);
   }
 
   /**
@@ -78,9 +96,13 @@ export class PeakEwma implements Policy {
    * would make an idle light one look better.
    */
   #sameLoad(active: number, place: number, other: number): number {
-    const { even, weights } = this.#selection;
-    if (even) return active;
+    const { weights } = this.#selection;
     return Math.floor((active * (weights[other] as number)) / (weights[place] as number)); // places are inside
+  }
+
+  #latencyMs(place: number, nowMs: number): number {
+    const candidate = this.#at(place);
+    return candidate.load.latencyMs(nowMs) * candidate.bias();
   }
 
   #at(place: number): Candidate {
