@@ -11,6 +11,58 @@ const read: [string, object, object][] = [
     { dns: { name: "users", port: 1, servers: ["10.0.0.2", "[::1]:53"], interval: "1m" } },
     { dns: { name: "users", port: 1, servers: ["10.0.0.2", "[::1]:53"], intervalMs: 60_000 } },
   ],
+  [
+    "the name of a service of Consul",
+    { consul: "users" },
+    { consul: { service: "users", url: "http://127.0.0.1:8500", tags: [], passing: true } },
+  ],
+  [
+    "all of Consul",
+    {
+      consul: {
+        ...{ service: "users", url: "https://c:8501/", tag: "v1", passing: false },
+        ...{ token: "t", ca: "pem" },
+      },
+    },
+    {
+      consul: {
+        ...{ service: "users", url: "https://c:8501", tags: ["v1"], passing: false },
+        ...{ token: "t", ca: "pem" },
+      },
+    },
+  ],
+  [
+    "the name of a service of Nacos",
+    { nacos: "users" },
+    {
+      nacos: {
+        ...{ service: "users", url: "http://127.0.0.1:8848/nacos", namespace: "public", group: "DEFAULT_GROUP" },
+        clusters: [],
+      },
+    },
+  ],
+  [
+    "a URL of Nacos without a path",
+    { nacos: { service: "a", url: "http://n:8848", group: "g", clusters: ["c"], username: "u", password: "p" } },
+    {
+      nacos: {
+        ...{ service: "a", url: "http://n:8848/nacos", namespace: "public", group: "g", clusters: ["c"] },
+        ...{ username: "u", password: "p" },
+      },
+    },
+  ],
+  ["the name of a service of Kubernetes", { kubernetes: "users" }, { kubernetes: { service: "users" } }],
+  [
+    "a service of Kubernetes with all",
+    { kubernetes: "shop/users:http" },
+    { kubernetes: { service: "users", namespace: "shop", port: "http" } },
+  ],
+  ["a port number", { kubernetes: "users:8080" }, { kubernetes: { service: "users", port: 8080 } }],
+  [
+    "another cluster",
+    { kubernetes: { service: "users", url: "https://k8s:6443/", token: "t", ca: "pem" } },
+    { kubernetes: { service: "users", url: "https://k8s:6443", token: "t", ca: "pem" } },
+  ],
 ];
 for (const [what, discover, settings] of read) {
   test(`discovery by ${what} is read`, () => {
@@ -33,6 +85,24 @@ const mistakes: [string, object, string][] = [
     { dns: { name: "_http._tcp.users", port: 1 } },
     "services.s.discover.dns.port: SRV records say which port",
   ],
+  [
+    "by a URL with a password",
+    { consul: { service: "a", url: "http://u:s3cret@c" } },
+    "services.s.discover.consul.url",
+  ],
+  ["by a URL with a query", { consul: { service: "a", url: "http://c/?token=x" } }, "services.s.discover.consul.url"],
+  [
+    "by a user without a password",
+    { nacos: { service: "a", username: "u" } },
+    'services.s.discover.nacos: "username" and "password" belong together',
+  ],
+  ["by a name that Kubernetes has not", { kubernetes: "Users" }, "services.s.discover.kubernetes: "],
+  ["by a port that is too high", { kubernetes: "users:70000" }, "services.s.discover.kubernetes: "],
+  [
+    "by a token for no cluster",
+    { kubernetes: { service: "a", token: "t" } },
+    "services.s.discover.kubernetes.token: belongs to a url",
+  ],
   ["by a server that has a name", { dns: { name: "a", port: 1, servers: ["dns"] } }, "services.s.discover.dns.servers"],
 ];
 for (const [what, discover, problem] of mistakes) {
@@ -40,5 +110,6 @@ for (const [what, discover, problem] of mistakes) {
     const problems = told(withService({ discover }));
     assert.equal(problems.length, 1, problems.join("\n"));
     assert.ok(problems[0]?.startsWith(problem), problems[0]);
+    assert.doesNotMatch(problems[0], /s3cret/);
   });
 }

@@ -6,7 +6,7 @@ interface Unavailable {
   readonly what: string;
   /** The way out, beside removing the key. */
   readonly instead?: string;
-  /** Only these values are unavailable (a map's: its first key); any value where absent. */
+  /** Only these values are unavailable; any value where absent. */
   readonly values?: readonly string[];
 }
 
@@ -17,12 +17,6 @@ const unavailable: readonly Unavailable[] = [
   { path: ["certificates"], what: "TLS", instead: removeTls },
   { path: ["gateway", "listen", "*", "tls"], what: "TLS", instead: removeTls },
   { path: ["gateway", "tracing"], what: "tracing", instead: "the access log holds the trace id of each request" },
-  {
-    path: ["services", "*", "discover"],
-    what: "this kind of discovery",
-    instead: 'use "etcd" or "dns", or list the instances under "instances"',
-    values: ["consul", "nacos", "kubernetes"],
-  },
   { path: ["services", "*", "tls"], what: "TLS to instances", instead: "use plain HTTP to the instances" },
   {
     path: ["services", "*", "protocol"],
@@ -38,7 +32,7 @@ export function unavailableProblem(path: Path, value: unknown): Problem | undefi
     (one) => one.path.length === path.length && one.path.every((part, i) => part === "*" || part === path[i]),
   );
   if (entry === undefined) return undefined;
-  if (entry.values !== undefined && !entry.values.includes(wordOf(value))) return undefined;
+  if (entry.values?.some((one) => one === value) === false) return undefined;
   const key = path
     .map((part) => (typeof part === "number" ? `[${part}]` : `.${part}`))
     .join("")
@@ -67,9 +61,4 @@ export function takeUnavailable(input: unknown, path: Path, problems: Problem[])
 
 function isPrefix(pattern: readonly string[], path: Path): boolean {
   return pattern.length > path.length && path.every((part, i) => pattern[i] === "*" || pattern[i] === part);
-}
-
-function wordOf(value: unknown): string {
-  if (typeof value === "string") return value;
-  return typeof value === "object" && value !== null ? (Object.keys(value)[0] ?? "") : "";
 }

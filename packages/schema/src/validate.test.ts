@@ -254,10 +254,6 @@ const planned: [unknown, string][] = [
     "gateway.listen[0].tls: TLS is not available in this version",
   ],
   [{ gateway: { tracing: {} } }, "gateway.tracing: tracing is not available in this version"],
-  [
-    withService({ discover: { consul: "x" } }),
-    "services.s.discover: this kind of discovery is not available in this version",
-  ],
   [withService({ protocol: "h2c" }), "services.s.protocol: this protocol is not available in this version"],
   [withService({ tls: {} }), "services.s.tls: TLS to instances is not available in this version"],
 ];

@@ -34,6 +34,8 @@ export interface GatewayOptions {
   readonly seenMs: number;
   readonly table: MiddlewareTable;
   readonly plugins: PluginBuilder;
+  /** The variables of the process's environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly version: string;
   readonly process: ProcessFacts;

@@ -73,7 +73,19 @@ export async function start(flags: StartFlags, surroundings: Surroundings): Prom
   );
   let gateway: RunningGateway | undefined;
   try {
-    const common = { reader, first, seenMs, plugins, table: middlewares, cwd, version, process, cores, workerEntry };
+    const common = {
+      reader,
+      first,
+      seenMs,
+      plugins,
+      table: middlewares,
+      env,
+      cwd,
+      version,
+      process,
+      cores,
+      workerEntry,
+    };
     gateway = await createGateway({ ...common, ...(file === undefined ? {} : { file }), clock, timers, log });
     if ((await Promise.race([gateway.start(), ending])) === "ended") {
       log.info({}, "ends before it served anything");

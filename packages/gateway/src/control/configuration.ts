@@ -54,6 +54,8 @@ export interface ConfigurationOptions {
   /** Whether there is a file at all; without one `first` holds settings only. */
   readonly hasFile: boolean;
   readonly plugins: PluginBuilder;
+  /** The variables of the process's environment. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** How many workers there are, at least 1. */
   readonly workers: number;
   readonly report: Report;

@@ -7,11 +7,16 @@ import type { Report, ReportedProblem } from "../../report.ts";
 import { LastKnown } from "../last-known.ts";
 import type { Source, SourceParts, SourceSettings } from "../source.ts";
 import { Sources, type SourceStatus, type SourcesOptions } from "../sources.ts";
+import { consulSource } from "./consul.ts";
 import { dnsSource } from "./dns.ts";
+import { clusterOf, kubernetesSource, type Cluster } from "./kubernetes.ts";
+import { nacosSource } from "./nacos.ts";
 
 export interface OpenSourcesOptions {
   /** Absolute. What the sources said last is kept there. */
   readonly dataDir: string;
+  /** Of the process: says how to reach the cluster that it runs in. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly onChange: SourcesOptions["onChange"];
   readonly report: Pick<Report, "judge">;
   readonly metrics: Pick<Metrics, "gauge">;
@@ -29,7 +34,7 @@ interface SourceLabels {
 
 /** The sources of a gateway, whose problems are reported and counted. None is opened before a service uses it. */
 export function openSources(options: OpenSourcesOptions): Sources {
-  const { dataDir, onChange, report, metrics, clock, timers, random, log } = options;
+  const { dataDir, env, onChange, report, metrics, clock, timers, random, log } = options;
   const shown = new Map<string, SourceLabels>();
   const tell = (status: readonly SourceStatus[]): void => {
     report.judge("discovery", status.flatMap(problemsOf));
@@ -44,7 +49,7 @@ export function openSources(options: OpenSourcesOptions): Sources {
     }
   };
   const sources: Sources = new Sources({
-    open: (settings) => openSource(settings, { clock, timers, random }),
+    open: (settings) => openSource(settings, { clock, timers, random }, clusterOf(env)),
     lastKnown: new LastKnown({ file: join(dataDir, "last-instances.db"), clock, timers, log }),
     onChange,
     onState: () => tell(sources.status()),
@@ -53,9 +58,11 @@ export function openSources(options: OpenSourcesOptions): Sources {
   return sources;
 }
 
-function openSource(settings: SourceSettings, parts: SourceParts): Source {
+function openSource(settings: SourceSettings, parts: SourceParts, cluster: Cluster): Source {
   if ("dns" in settings) return dnsSource(settings.dns, parts);
-  throw new Error("this source is not available in this version");
+  if ("consul" in settings) return consulSource(settings.consul, parts);
+  if ("nacos" in settings) return nacosSource(settings.nacos, parts);
+  return kubernetesSource(settings.kubernetes, parts, cluster);
 }
 
 /** One for each service: that is where people look. Warnings, for the configuration is not at fault and stays live. */
