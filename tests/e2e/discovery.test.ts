@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { request } from "../kit/client.ts";
+import { consulEntry, consulServer } from "../kit/consul.ts";
 import { dnsServer, type DnsRecord } from "../kit/dns-server.ts";
 import { echoUpstream, type Echo } from "../kit/echo.ts";
 import { launchGateway, startGateway, type GatewayProcess } from "../kit/gateway.ts";
+import { kubernetesApi } from "../kit/kubernetes.ts";
+import { nacosHost, nacosServer } from "../kit/nacos.ts";
 import { newestFirst, type Scope } from "../kit/scope.ts";
 import { waitFor } from "../kit/wait.ts";
 
-function documentOf(discover: object): object {
+function documentOf(discover: object): Record<string, unknown> {
   return { routes: { all: { match: { path: "/*" }, to: "s" } }, services: { s: { discover } } };
 }
 
@@ -36,7 +39,7 @@ test("DNS: a gateway without a store routes to what SRV records name, and follow
   dns.zone.set("A here.internal", [{ type: "A", address: "127.0.0.1", ttl: 1 }]);
   dns.zone.set("SRV _http._tcp.s.internal", srv(one));
   const discover = { dns: { name: "_http._tcp.s.internal", servers: [dns.address], interval: "1s" } };
-  const document = documentOf(discover) as Record<string, unknown>;
+  const document = documentOf(discover);
   const gateway = await startGateway(scope, { document });
   // Ready means that the source has answered.
   assert.equal(await untilServedBy(scope, gateway, "one"), 1);
@@ -64,3 +67,57 @@ test("DNS: a gateway without a store routes to what SRV records name, and follow
   });
   assert.equal(await untilServedBy(scope, again, "two"), 1);
 });
+
+interface ScriptedSource {
+  /** What `discover` says. */
+  readonly discover: object;
+  /** The one instance, from now on. */
+  readonly name: (address: string) => void;
+}
+
+const sources: [string, (scope: Scope) => Promise<ScriptedSource>][] = [
+  [
+    "Consul",
+    async (scope) => {
+      const server = await consulServer(scope);
+      const discover = { consul: { service: "s", url: server.url } };
+      return { discover, name: (address) => server.set([consulEntry(address)]) };
+    },
+  ],
+  [
+    "Nacos",
+    async (scope) => {
+      const server = await nacosServer(scope);
+      server.cacheMillis = 1_000;
+      const discover = { nacos: { service: "s", url: server.url } };
+      return { discover, name: (address) => void (server.hosts = [nacosHost(address)]) };
+    },
+  ],
+  [
+    "Kubernetes",
+    async (scope) => {
+      const api = await kubernetesApi(scope);
+      const discover = { kubernetes: { service: "s", url: api.url } };
+      return {
+        discover,
+        name: (address) => {
+          const [host = "", port] = address.split(":");
+          api.put("s-1", { ports: [{ name: "http", port: Number(port) }], endpoints: [{ addresses: [host] }] });
+        },
+      };
+    },
+  ],
+];
+for (const [what, start] of sources) {
+  test(`${what}: a gateway routes to the instance that is named, and follows a change without a failed request`, async (t) => {
+    const scope = newestFirst(t);
+    const { discover, name } = await start(scope);
+    const [one, two] = [await echoUpstream(scope, "one"), await echoUpstream(scope, "two")];
+    name(one.address);
+    const gateway = await startGateway(scope, { document: documentOf(discover) });
+    assert.equal(await untilServedBy(scope, gateway, "one"), 1);
+    name(two.address);
+    await untilServedBy(scope, gateway, "two");
+    assert.equal(await untilServedBy(scope, gateway, "two"), 1);
+  });
+}
