@@ -10,6 +10,7 @@ import type { SnapshotChange } from "../../packages/gateway/src/proxy/snapshot.t
 import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
 import type { CounterHandle, GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
 import { InstanceLoad } from "../../packages/gateway/src/proxy/upstream/balancer/instance-load.ts";
+import type { UpstreamEvent } from "../../packages/gateway/src/proxy/upstream/events.ts";
 import type { ServiceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
 import { serviceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
 import { ServiceLoad } from "../../packages/gateway/src/proxy/upstream/service-load.ts";
@@ -69,6 +70,8 @@ export interface ProxyUnderTest {
   readonly finished: Exchange[];
   /** What was logged as an error: the causes' messages. */
   readonly logged: string[];
+  /** What changed of breakers and ejections. */
+  readonly events: UpstreamEvent[];
   /** Lets that much time pass, tick by tick. */
   pass(ms: number): void;
   /** Waits until no connection of either side is open, by the gauges. */
@@ -94,6 +97,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
   const metrics = new ReadableMetrics(() => {});
   const finished: Exchange[] = [];
   const logged: string[] = [];
+  const events: UpstreamEvent[] = [];
   const note = (fields: object, message: string): void => {
     const { err } = fields as { err?: { message?: string; cause?: { message?: string } } }; // as the proxy logs it
     logged.push(`${message} ${err?.cause?.message ?? err?.message ?? ""}`);
@@ -132,6 +136,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
       ["under-test", defineMiddleware({ name: "under-test", config: z.any(), build: () => init.step ?? pass })],
       ["watch", defineMiddleware({ name: "watch", config: z.any(), build: () => watch(finished) })],
     ]),
+    onUpstream: (event) => void events.push(event),
     fetchJson: () => Promise.reject(new Error("no network here")),
   });
   scope.after(() => proxy.close());
@@ -148,6 +153,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     port: bound?.port ?? 0,
     finished,
     logged,
+    events,
     pass: (ms) => {
       for (const until = now + ms; now < until;) {
         now += 50;

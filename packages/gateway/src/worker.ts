@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import { parentPort, workerData } from "node:worker_threads";
 import { unpackMessage, type PackedMessage } from "./control/pack-message.ts";
 import { WorkerHost } from "./control/worker-host.ts";
-import type { WorkerStart } from "./control/worker-messages.ts";
+import type { FromWorker, WorkerStart } from "./control/worker-messages.ts";
 import { workerParts } from "./control/worker-parts.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemTimers } from "./core/timers.ts";
@@ -11,13 +11,14 @@ import { systemTimers } from "./core/timers.ts";
 if (parentPort === null) throw new Error("worker.ts runs in a thread that the control thread starts.");
 const port = parentPort;
 const start = workerData as WorkerStart; // What worker-thread.ts passes.
+const post = (message: FromWorker): void => port.postMessage(message);
 
 const host = new WorkerHost({
   start,
   clock: systemClock,
   timers: systemTimers,
   utilization: busyShare(),
-  post: (message) => port.postMessage(message),
+  post,
   exit: () => process.exit(0),
   build: (log, metrics) => {
     // A promise that a user's middleware forgot must not take every connection of this thread down with it.
@@ -27,7 +28,7 @@ const host = new WorkerHost({
         "A promise that nobody waits for was rejected; look for a missing await in a middleware.",
       );
     });
-    return workerParts(start, log, metrics);
+    return workerParts(start, log, metrics, post);
   },
 });
 port.on("message", (message: PackedMessage) => host.receive(unpackMessage(message)));

@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
+import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { MetricsPage, MetricsSource } from "../telemetry/metrics-page.ts";
 import type { Member } from "./publish.ts";
 import type {
@@ -38,6 +39,8 @@ export interface SupervisorOptions {
   readonly page: MetricsPage;
   /** Where the workers' log lines go. */
   readonly workerLog: (workerId: number, line: Extract<FromWorker, { type: "log" }>) => void;
+  /** Hears of breakers and ejections that workers change. */
+  readonly upstream?: (event: UpstreamEvent) => void;
   /** A worker is there to be given the live snapshot. Resolves with a reason when it cannot take it. */
   readonly join: (member: Member) => Promise<string | undefined>;
   readonly leave: (member: Member) => void;
@@ -268,6 +271,7 @@ export class Supervisor {
   #receive(slot: Slot, source: MetricsSource, message: FromWorker): void {
     if (message.type === "metrics") source.accept(message.news);
     else if (message.type === "log") this.#options.workerLog(slot.workerId, message);
+    else if (message.type === "upstream") this.#options.upstream?.(message.event);
     else if (slot.source === source) {
       if (message.type === "committed") slot.revision = message.revision;
       slot.answer(message);

@@ -2,7 +2,7 @@ import { performance } from "node:perf_hooks";
 import { systemClock } from "../core/clock.ts";
 import { systemTimers } from "../core/timers.ts";
 import { WorkerHost } from "./worker-host.ts";
-import type { StartWorker } from "./worker-messages.ts";
+import type { FromWorker, StartWorker } from "./worker-messages.ts";
 import { workerParts } from "./worker-parts.ts";
 
 /** The proxy in the control thread (`workers: 0`), for tests and debugging: the same messages, without a thread. */
@@ -14,14 +14,15 @@ export const startInline: StartWorker = (start, events) => {
     host.close();
     queueMicrotask(() => events.onExit(reason));
   };
+  const post = (message: FromWorker): void => queueMicrotask(() => events.onMessage(message));
   const host = new WorkerHost({
     start,
     clock: systemClock,
     timers: systemTimers,
     utilization: () => performance.eventLoopUtilization().utilization,
-    post: (message) => queueMicrotask(() => events.onMessage(message)),
+    post,
     exit: () => end("it has drained"),
-    build: (log, metrics) => workerParts(start, log, metrics),
+    build: (log, metrics) => workerParts(start, log, metrics, post),
   });
   return {
     post: (message) => queueMicrotask(() => ended || host.receive(message)),

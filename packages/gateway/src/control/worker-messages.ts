@@ -2,6 +2,7 @@ import type { GatewaySettings } from "@headgate/schema";
 import type { BuildFailure } from "../proxy/build-failure.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
+import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { MetricsNews } from "../telemetry/metrics.ts";
 
 /** What a worker gets when it starts. Cloned into the thread; the memories are shared, not copied. */
@@ -76,6 +77,8 @@ export type FromWorker =
   | { readonly type: "listen-failed"; readonly message: string }
   | { readonly type: "drained" }
   | { readonly type: "recent"; readonly id: number; readonly recent: RecentRequests }
+  /** It changed a breaker, or ejected an instance. */
+  | { readonly type: "upstream"; readonly event: UpstreamEvent }
   | { readonly type: "metrics"; readonly news: readonly MetricsNews[] }
   | { readonly type: "log"; readonly level: LogLevel; readonly fields: object; readonly message: string };
 

@@ -8,13 +8,14 @@ import { Proxy } from "../proxy/proxy.ts";
 import { openAccessLogSink, type AccessLogSink } from "../telemetry/access-log-sink.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { HostParts } from "./worker-host.ts";
-import type { WorkerStart } from "./worker-messages.ts";
+import type { FromWorker, WorkerStart } from "./worker-messages.ts";
 
 /** Builds what a worker consists of, whether it is a thread or lives in the control thread. */
 export function workerParts(
   start: WorkerStart,
   log: Log,
   metrics: Metrics,
+  post: (message: FromWorker) => void,
 ): HostParts<Awaited<ReturnType<Proxy["prepare"]>>> {
   const accessLog = openSink(start, log, metrics);
   const proxy = new Proxy({
@@ -31,6 +32,7 @@ export function workerParts(
     accessLog,
     middlewares,
     fetchJson,
+    onUpstream: (event) => post({ type: "upstream", event }),
   });
   return { proxy, accessLog };
 }

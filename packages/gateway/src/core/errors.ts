@@ -50,6 +50,12 @@ export const errors = {
     retry: "idempotent",
   },
   HG_NO_INSTANCE: { status: 503, title: "The service has no instance", source: "gateway", retry: "never" },
+  HG_CIRCUIT_OPEN: {
+    status: 503,
+    title: "The service fails and is given a rest",
+    source: "gateway",
+    retry: "never",
+  },
   HG_OVERLOADED: {
     status: 503,
     title: "The gateway or the service is at its limit",

@@ -304,6 +304,7 @@ export class UpstreamAttempt extends Timed implements CallEvents, Waiter {
   #sent(call: UpstreamCall, nowMs: number): void {
     call.requestSent = true;
     this.#sentMs = nowMs;
+    this.booking.sent(nowMs);
     if (this.headMs === 0) this.#await("answer", nowMs, this.#owner.service.headTimeoutMs);
   }
 

@@ -1,3 +1,4 @@
+import type { Importance } from "@headgate/schema";
 import { GatewayError } from "../core/errors.ts";
 import type { Carrier } from "./carrier.ts";
 import { Fields } from "./http1/fields.ts";
@@ -157,6 +158,8 @@ export class Exchange {
   serviceName = "";
   /** Address of the instance of the last attempt. */
   instanceAddress = "";
+  /** What the route says of it. */
+  importance: Importance | undefined;
   match: RouteMatch = noParams;
   consumers: ConsumerDirectory = nobody;
   consumer: ConsumerRef | undefined;

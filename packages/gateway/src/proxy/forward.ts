@@ -7,10 +7,11 @@ import type { ResponseHead } from "./http1/parse-response.ts";
 import type { AttemptHook } from "./middleware.ts";
 import type { Decision, Failure } from "./retry.ts";
 import { decideRetry, mayRepeat } from "./retry.ts";
+import type { Kind } from "./upstream/booking.ts";
 import { Booking } from "./upstream/booking.ts";
 import type { UpstreamCall } from "./upstream/call.ts";
 import type { Member } from "./upstream/member.ts";
-import type { Service } from "./upstream/service.ts";
+import type { Admitted, Service } from "./upstream/service.ts";
 
 /**
  * The attempts of one exchange at one service, until the head of one is the answer or the last one failed: one after
@@ -39,6 +40,8 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
   #tried: Set<Member> | undefined;
   #stopWaiting: (() => void) | undefined;
   #stopHedge: (() => void) | undefined;
+  /** It holds a slot of the service's limit on concurrency. */
+  #hasSlot = false;
   #retries = 0;
   #stale = 0;
   #hedges = 0;
@@ -71,7 +74,15 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
         return;
       }
       const nowMs = this.context.clock.now();
-      const booking = this.service.admit(this.exchange, undefined, "first", nowMs);
+      const { limiter } = this.service;
+      if (limiter !== undefined) {
+        if (!limiter.acquire(nowMs, this.exchange.importance)) {
+          this.#settle(limiter.refusal);
+          return;
+        }
+        this.#hasSlot = true;
+      }
+      const booking = this.#admit("first", nowMs);
       if (booking instanceof Booking) this.#begin(booking, nowMs);
       else this.#settle(booking);
     });
@@ -98,6 +109,9 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
     }
     this.#leave(attempt);
     (this.#tried ??= new Set()).add(attempt.booking.member);
+    if (error.code === "HG_UPSTREAM_TIMEOUT" && error.details.nothingSent !== true) {
+      this.service.limiter?.observe("dropped", this.service.headTimeoutMs, this.context.clock.now());
+    }
     // With a hedge under way the exchange has its second chance already.
     if (this.#attempt !== undefined) return;
     this.#stopTimers();
@@ -139,6 +153,10 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
     this.#winner?.resumeIdle();
   }
 
+  #admit(kind: Kind, nowMs: number): Admitted {
+    return this.service.admit(this.exchange, this.#tried, kind, this.carrier.body?.complete === false, nowMs);
+  }
+
   #begin(booking: Booking, nowMs: number): void {
     const attempt = new UpstreamAttempt(this, booking, nowMs);
     this.#attempt = attempt;
@@ -160,6 +178,9 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
     response.headers = head.fields;
     response.source = "upstream";
     this.service.mark(exchange, attempt.booking.member);
+    // Told here and not at the end: an answer may stream for long. A failure says nothing of the time that work takes.
+    const { latencyMs } = attempt.booking;
+    if (latencyMs >= 0 && head.status < 500) this.service.limiter?.observe("success", latencyMs, attempt.headMs);
     attempt.accept();
     this.#resolve();
   }
@@ -212,7 +233,7 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
 
   #again({ counts, reason }: Extract<Decision, { do: "retry" }>, error: GatewayError | undefined): void {
     const nowMs = this.context.clock.now();
-    const booking = this.service.admit(this.exchange, this.#tried, counts ? "retry" : "renewed", nowMs);
+    const booking = this.#admit(counts ? "retry" : "renewed", nowMs);
     if (!(booking instanceof Booking)) {
       this.#giveUp(error);
       return;
@@ -247,10 +268,9 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
   #hedge(): void {
     const slow = this.#attempt;
     if (slow === undefined) return;
-    const tried = (this.#tried ??= new Set());
-    tried.add(slow.booking.member);
+    (this.#tried ??= new Set()).add(slow.booking.member);
     const nowMs = this.context.clock.now();
-    const booking = this.service.admit(this.exchange, tried, "hedge", nowMs);
+    const booking = this.#admit("hedge", nowMs);
     if (!(booking instanceof Booking)) return;
     this.#hedges++;
     this.context.countRetry(this.service.name, "hedge");
@@ -284,6 +304,7 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
     if (this.settled) return;
     this.settled = true;
     this.service.load.endExchange();
+    if (this.#hasSlot) this.service.limiter?.release("ignored", 0, this.context.clock.now());
     if (error !== undefined && this.answered === undefined) this.#reject(error);
   }
 }

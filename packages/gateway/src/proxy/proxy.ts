@@ -29,6 +29,7 @@ import type { ForwardTo } from "./route.ts";
 import type { AheadRoute } from "./routes-ahead.ts";
 import type { Prepared, SnapshotChange } from "./snapshot.ts";
 import { Live } from "./snapshot.ts";
+import type { UpstreamEvent } from "./upstream/events.ts";
 import { Instances } from "./upstream/instances.ts";
 
 /** What a proxy gets from the thread it runs in. */
@@ -48,6 +49,8 @@ export interface ProxyOptions {
   readonly accessLog: LogSink;
   readonly middlewares: ReadonlyMap<string, MiddlewareDefinition>;
   readonly fetchJson: (url: string) => Promise<unknown>;
+  /** Hears of breakers and ejections that this thread changed. */
+  readonly onUpstream: (event: UpstreamEvent) => void;
 }
 
 const wheelTickMs = 50;
@@ -99,6 +102,7 @@ export class Proxy implements ServerContext {
       workers,
       workerId,
       zone: settings.zone,
+      onEvent: options.onUpstream,
     });
     this.#finisher = new Finisher(metrics);
     this.#recent = new Recent(Math.ceil(recentRequestsMax / Math.max(1, options.workers)));
@@ -204,6 +208,7 @@ export class Proxy implements ServerContext {
     const matched = matchRoute(this.#live.router, exchange);
     const { route } = matched;
     carrier.route = route;
+    exchange.importance = route?.resource.importance;
     carrier.epoch = this.#live.enter();
     this.#connectionGauges.active.add(1);
     this.#connectionGauges.idle.add(-1);

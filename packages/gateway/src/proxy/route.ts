@@ -1,4 +1,5 @@
 import type { DeliverySettings, Destination, RespondSettings, RouteResource } from "@headgate/schema";
+import type { ErrorCode } from "../core/errors.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { BuiltStep } from "./build-step.ts";
 import { whenOf } from "./build-step.ts";
@@ -173,8 +174,11 @@ function answerWith({ status, headers, body }: RespondSettings): Chain {
   };
 }
 
+/** The gateway's own refusals in whose place the fallback answers. */
+const takesOver: ReadonlySet<ErrorCode> = new Set(["HG_NO_INSTANCE", "HG_CIRCUIT_OPEN", "HG_OVERLOADED"]);
+
 function needsFallback(error: GatewayError): boolean {
-  return error.facts.source === "upstream" || error.code === "HG_NO_INSTANCE" || error.code === "HG_OVERLOADED";
+  return error.facts.source === "upstream" || takesOver.has(error.code);
 }
 
 /** Picks a destination at random in proportion to the weights. */

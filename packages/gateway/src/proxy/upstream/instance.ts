@@ -1,7 +1,10 @@
 import type { GatewayError } from "../../core/errors.ts";
 import type { CounterHandle, Metrics } from "../../telemetry/metrics.ts";
 import { InstanceLoad } from "./balancer/instance-load.ts";
+import { Breaker } from "./breaker/breaker.ts";
 import { InstanceHealth } from "./health/instance-health.ts";
+import { instanceLayout } from "./memory.ts";
+import { OutlierState } from "./outlier/outlier-state.ts";
 import type { PoolLimits } from "./pool.ts";
 import { Pool } from "./pool.ts";
 import type { UpstreamContext } from "./service.ts";
@@ -23,6 +26,8 @@ export class Instance {
   readonly memory: SharedArrayBuffer;
   readonly load: InstanceLoad;
   readonly health: InstanceHealth;
+  readonly breaker: Breaker;
+  readonly outlier: OutlierState;
   readonly #metrics: Metrics;
   readonly #service: string;
   readonly #outcomes = new Map<Outcome, CounterHandle>();
@@ -32,7 +37,7 @@ export class Instance {
     address: string,
     memory: SharedArrayBuffer,
     limits: PoolLimits,
-    { clock, wheel, metrics, workerId, workers }: UpstreamContext,
+    { clock, random, wheel, metrics, workerId, workers }: UpstreamContext,
   ) {
     const { host, port } = splitAddress(address);
     this.address = address;
@@ -41,6 +46,8 @@ export class Instance {
     this.memory = memory;
     this.load = new InstanceLoad(memory, workerId, workers);
     this.health = new InstanceHealth(memory);
+    this.breaker = new Breaker(memory, instanceLayout.breaker, random);
+    this.outlier = new OutlierState(memory, instanceLayout.outlier);
     this.#metrics = metrics;
     this.#service = service;
     const connections = (state: string) => metrics.gauge("upstream_connections", { service, state });

@@ -1,6 +1,7 @@
 import type { ServiceResource } from "@headgate/schema";
+import { Breaker } from "./breaker/breaker.ts";
 import { Instance } from "./instance.ts";
-import { serviceMemory } from "./memory.ts";
+import { serviceLayout, serviceMemory } from "./memory.ts";
 import type { ServiceMemory } from "./memory.ts";
 import { Service } from "./service.ts";
 import type { ServiceState, UpstreamContext } from "./service.ts";
@@ -10,6 +11,7 @@ import { ServiceLoad } from "./service-load.ts";
 interface Known {
   readonly state: ServiceState;
   readonly instances: ReadonlyMap<string, Instance>;
+  readonly concurrency: SharedArrayBuffer | undefined;
 }
 
 /**
@@ -46,7 +48,7 @@ export class Instances {
       // One that went and came back has lost its memory, and begins anew.
       instances.set(address, found?.memory === part ? found : new Instance(name, address, part, limits, this.#context));
     }
-    const service = new Service(name, resource, instances, state, this.#context);
+    const service = new Service(name, resource, instances, state, shared.concurrency, this.#context);
     const commit = (): void => {
       for (const instance of instances.values()) {
         instance.pool.limits = limits;
@@ -55,7 +57,7 @@ export class Instances {
       for (const instance of this.#known.get(name)?.instances.values() ?? []) {
         if (instances.get(instance.address) !== instance) instance.pool.close();
       }
-      this.#known.set(name, { state, instances });
+      this.#known.set(name, { state, instances, concurrency: shared.concurrency });
     };
     return { service, commit };
   }
@@ -74,12 +76,13 @@ export class Instances {
   #state(known: ServiceState | undefined, { service: memory }: ServiceMemory): ServiceState {
     if (known?.memory === memory) return known;
     const { workerId, workers } = this.#context;
-    return { memory, load: new ServiceLoad(memory, workerId, workers) };
+    const breaker = new Breaker(memory, serviceLayout.breaker, this.#context.random);
+    return { memory, load: new ServiceLoad(memory, workerId, workers), breaker };
   }
 }
 
-function memoryOf({ state, instances }: Known): ServiceMemory {
+function memoryOf({ state, instances, concurrency }: Known): ServiceMemory {
   const parts = Object.create(null) as Record<string, SharedArrayBuffer>; // without a prototype: for any address
   for (const { address, memory } of instances.values()) parts[address] = memory;
-  return { service: state.memory, instances: parts };
+  return { service: state.memory, instances: parts, ...(concurrency === undefined ? {} : { concurrency }) };
 }

@@ -33,7 +33,7 @@ async function setup(t: TestContext, max: number) {
     random: () => 0,
     workers: 1,
     workerId: 1,
-    zone: undefined,
+    zone: undefined, onEvent() {},
   });
   t.after(() => {
     instance.pool.close();

@@ -68,6 +68,10 @@ class SelectingBalancer<T extends Candidate> implements Balancer<T> {
     this.#policy = policy;
   }
 
+  get panicked(): boolean {
+    return this.#selection.panic;
+  }
+
   pick(context: PickContext): T | undefined {
     this.#selection.look(context);
     const index = this.#policy.choose(context);

@@ -33,6 +33,8 @@ export interface Balancer<T extends Candidate> {
    * `load.begin` before the next pick.
    */
   pick(context: PickContext): T | undefined;
+  /** Whether the last pick was one in panic: too few were available, so it looked at all of them. */
+  readonly panicked: boolean;
   /**
    * The value of the `Set-Cookie` with which an answer from `picked` pins the client to it; undefined where the request
    * had that cookie (`key`) already. Absent: the policy sets no cookie.

@@ -72,11 +72,19 @@ export class InstanceLoad {
     Atomics.store(this.#cells, this.#own + awaitingAt, 0);
   }
 
-  /** An attempt begins: it counts from the pick, also while it waits for a connection. */
-  begin(nowMs: number): void {
+  /**
+   * An attempt begins: it counts from the pick, also while it waits for a connection. `uploads`: a body is still to come
+   * from the client, so that nothing is to be answered before `sent`.
+   */
+  begin(nowMs: number, uploads = false): void {
+    Atomics.add(this.#cells, this.#own + activeAt, 1);
+    if (!uploads) this.sent(nowMs);
+  }
+
+  /** From here on a head is waited for; once an attempt, of one that uploads at the latest before `observe`. */
+  sent(nowMs: number): void {
     // With nothing to be answered silence means nothing; it counts from here.
     if (this.awaiting() === 0) this.#times[quietSinceAt] = nowMs;
-    Atomics.add(this.#cells, this.#own + activeAt, 1);
     Atomics.add(this.#cells, this.#own + awaitingAt, 1);
   }
 
@@ -122,7 +130,21 @@ export class InstanceLoad {
     times[penaltyStampAt] = Math.max(heldMs, nowMs + asked - retryAfterFadeMs);
   }
 
-  /** The attempt is over. `observed`: whether `observe` was called for it. */
+  /**
+   * An attempt was ended while it waited for a head, by the client or because another was faster: the answer would have
+   * taken longer. `waitedMs`: since the request was sent. Without this an instance that is always given up on would count
+   * as what it was before.
+   */
+  gaveUp(waitedMs: number, nowMs: number): void {
+    const times = this.#times;
+    const peak = times[peakAt] as number;
+    if (waitedMs <= peak * keptSince(times[peakStampAt] as number, nowMs, decayMs)) return;
+    if (peak === 0) times[usualAt] = waitedMs;
+    times[peakAt] = waitedMs;
+    times[peakStampAt] = nowMs;
+  }
+
+  /** The attempt is over. `observed`: `observe` was called for it, or neither that nor `sent`. */
   end(observed: boolean): void {
     Atomics.sub(this.#cells, this.#own + activeAt, 1);
     if (!observed) Atomics.sub(this.#cells, this.#own + awaitingAt, 1);

@@ -252,6 +252,11 @@ export function changeOfPermit(permit: number): BreakerChange | undefined {
   return (permit & beganBit) === 0 ? undefined : begun;
 }
 
+/** Whether the permit is that of a trial: how it ends decides. */
+export function isTrialOfBreaker(permit: number): boolean {
+  return (permit & trialBit) !== 0;
+}
+
 /** The settings for the breaker of a whole service: failures in a row say little where many instances answer. */
 export function withoutConsecutive(settings: CircuitBreakerSettings): CircuitBreakerSettings {
   return { ...settings, consecutive: 0 };
