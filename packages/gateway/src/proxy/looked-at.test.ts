@@ -42,7 +42,8 @@ function newLive(): Live {
     metrics,
     workers: 1,
     workerId: 1,
-    zone: undefined, onEvent() {},
+    zone: undefined,
+    onEvent() {},
   });
   const kit = (identity: string) => ({ identity, clock, random, log: silentLog }) as unknown as Kit; // `pass` reads none
   const pass = defineMiddleware({ name: "pass", config: z.any(), build: () => (_, next) => next() });

@@ -47,7 +47,8 @@ function setup() {
     metrics: new Metrics(() => {}),
     workers: 1,
     workerId: 1,
-    zone: undefined, onEvent() {},
+    zone: undefined,
+    onEvent() {},
   };
   const kit = (identity: string) => ({ identity, clock, random: () => 0, log: silentLog }) as unknown as Kit; // all that `tag` reads
   // A version of a plugin is `tag` under its digest's name.

@@ -33,7 +33,8 @@ async function setup(t: TestContext, max: number) {
     random: () => 0,
     workers: 1,
     workerId: 1,
-    zone: undefined, onEvent() {},
+    zone: undefined,
+    onEvent() {},
   });
   t.after(() => {
     instance.pool.close();

@@ -201,12 +201,7 @@ export class Service {
   }
 
   /** Takes what the instance asks for, and what attempts beyond the first cost. */
-  #book(
-    member: Member,
-    kind: Kind,
-    uploads: boolean,
-    nowMs: number,
-  ): Booking | undefined | typeof refusedByInstance {
+  #book(member: Member, kind: Kind, uploads: boolean, nowMs: number): Booking | undefined | typeof refusedByInstance {
     const { breaker } = member.instance;
     const settings = this.#breaking;
     const permit = settings === undefined ? 0 : breaker.acquire(settings, nowMs, this.#trialMs);
