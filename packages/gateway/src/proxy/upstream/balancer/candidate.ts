@@ -7,13 +7,13 @@ export interface Candidate {
   /** Share of the traffic, relative to the others; 0: none. */
   readonly weight: number;
   readonly load: InstanceLoad;
-  /** Whether it may be picked: health, ejection, breaker, draining. */
+  /** Whether it may be picked: health, ejection, breaker. */
   available(nowMs: number): boolean;
   /** How far it is in its slow start, 0..1; 1: it has its full share. */
   ramp(nowMs: number): number;
   /** By how much it counts as slower than measured, because of the load that it reports; 1 or more. */
   bias(): number;
-  /** Never picked, not in panic either: the operator forced its breaker open, or it drains. Absent: false. */
+  /** Whether it may not be picked in panic either: its circuit breaker is open. Absent: false. */
   barred?(nowMs: number): boolean;
 }
 
