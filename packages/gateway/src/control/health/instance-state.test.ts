@@ -14,12 +14,13 @@ const well = afterCheck(unchecked, { passed: true }, { healthy: 1, unhealthy: 1 
 const inOrder: readonly (readonly [InstanceFacts, string, string | undefined])[] = [
   [{ registered: { status: "DRAINING" } }, "draining", "it announced that it ends"],
   [{ registered: { status: "DOWN" } }, "down", "it announced that it is down"],
-  [{ circuit: { state: "open", forced: "open" } }, "open", "an operator opened its circuit breaker"],
+  [{ circuit: { state: "open", forced: "open", reason: "held open by ann" } }, "open", "held open by ann"],
   [{ check: sick }, "unhealthy", "a check failed: GET /healthz answered 500"],
   [{ reported: "OUT_OF_SERVICE" }, "reported-down", "its health report says OUT_OF_SERVICE"],
-  [{ ejection: { untilMs: 5, reason: "5 failures in a row" } }, "ejected", "5 failures in a row"],
+  [{ ejection: { isOver: false, untilMs: 5, reason: "5 failures in a row" } }, "ejected", "5 failures in a row"],
   [{ circuit: { state: "open", untilMs: 9, reason: "60% of 20 failed" } }, "open", "60% of 20 failed"],
-  [{ circuit: { state: "half-open" } }, "half-open", "trials are let through"],
+  [{ circuit: { state: "half-open" } }, "half-open", "its circuit breaker lets trials through"],
+  [{ ejection: { isOver: true } }, "probation", "one request at a time tries it"],
   [
     { registered: { status: "UP", held: { untilMs: 7 } } },
     "held",
@@ -54,7 +55,7 @@ test("states that end by themselves say when", () => {
 
 test("an instance takes requests in the states in which balancers use it", () => {
   const taking = inOrder.map(([, state]) => state).filter((state) => takesRequests(stateOf(factsOf(state)).state));
-  assert.deepEqual(taking, ["half-open", "held", "starting", "up"]);
+  assert.deepEqual(taking, ["half-open", "probation", "held", "starting", "up"]);
 });
 
 function factsOf(state: string): InstanceFacts {

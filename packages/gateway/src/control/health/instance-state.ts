@@ -6,6 +6,7 @@ export const stateNames = [
   "up",
   "starting",
   "held",
+  "probation",
   "half-open",
   "open",
   "ejected",
@@ -21,6 +22,7 @@ export const stateNames = [
  * - `up`: it takes its share of requests;
  * - `starting`: it is new, or back, and its share still grows (slow start);
  * - `held`: it vanished from the registry with most of its service, and is used all the same;
+ * - `probation`: its ejection is over, and one request at a time tries it;
  * - `half-open`: its circuit breaker lets trials through;
  * - `open`: its circuit breaker lets nothing through;
  * - `ejected`: it failed where others did not, and is left out for a while;
@@ -44,7 +46,8 @@ export interface InstanceFacts {
   readonly check?: CheckState;
   /** What its report says, in capitals. Absent: nothing that counts. */
   readonly reported?: string;
-  readonly ejection?: { readonly untilMs: number; readonly reason?: string };
+  /** `isOver`: it is tried with one request at a time. */
+  readonly ejection?: { readonly isOver: boolean; readonly untilMs?: number; readonly reason?: string };
   readonly circuit?: CircuitFacts;
   /** Until when its share of requests grows; absent: it has it. */
   readonly startingUntilMs?: number;
@@ -81,7 +84,7 @@ export interface StateText {
 
 /** Whether an instance in this state takes requests when others do, too. */
 export function takesRequests(state: StateName): boolean {
-  return state === "up" || state === "starting" || state === "held" || state === "half-open";
+  return stateNames.indexOf(state) <= stateNames.indexOf("half-open");
 }
 
 /**
@@ -92,15 +95,17 @@ export function stateOf(facts: InstanceFacts): InstanceState {
   const { registered, check, reported, ejection, circuit, startingUntilMs } = facts;
   if (registered?.status === "DRAINING") return { state: "draining", reason: "it announced that it ends" };
   if (registered?.status === "DOWN") return { state: "down", reason: "it announced that it is down" };
-  if (circuit?.forced === "open") return { state: "open", reason: forcedReason };
+  if (circuit?.forced === "open") return circuitState("open", circuit);
   if (check?.healthy === false) return { state: "unhealthy", reason: describeChecks(check) };
   if (reported !== undefined && reported !== "UP") {
     return { state: "reported-down", reason: `its health report says ${reported}` };
   }
-  if (ejection !== undefined) {
-    return { state: "ejected", reason: ejection.reason ?? "it failed where others did not", untilMs: ejection.untilMs };
+  if (ejection?.isOver === false) {
+    const { untilMs, reason = "it failed where others did not" } = ejection;
+    return { state: "ejected", reason, ...(untilMs === undefined ? {} : { untilMs }) };
   }
   if (circuit !== undefined && circuit.state !== "closed") return circuitState(circuit.state, circuit);
+  if (ejection !== undefined) return { state: "probation", reason: "one request at a time tries it" };
   if (registered?.held !== undefined) {
     return { state: "held", reason: "it vanished from the registry with most of its service", ...registered.held };
   }
@@ -108,10 +113,7 @@ export function stateOf(facts: InstanceFacts): InstanceState {
   return { state: "up" };
 }
 
-/** What is shown of a breaker that an operator has opened. */
-export const forcedReason = "an operator opened its circuit breaker";
-
 function circuitState(state: "open" | "half-open", { untilMs, reason }: CircuitFacts): InstanceState {
-  const why = reason ?? (state === "open" ? "too many of its answers failed" : "trials are let through");
+  const why = reason ?? (state === "open" ? "its circuit breaker is open" : "its circuit breaker lets trials through");
   return { state, reason: why, ...(untilMs === undefined ? {} : { untilMs }) };
 }

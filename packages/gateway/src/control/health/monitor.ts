@@ -3,6 +3,7 @@ import type { Clock, Random } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { UpstreamEvent } from "../../proxy/upstream/events.ts";
+import { InstanceHealth } from "../../proxy/upstream/health/instance-health.ts";
 import type { ServiceMemory } from "../../proxy/upstream/memory.ts";
 import type { KindChange } from "../../proxy/snapshot.ts";
 import type { GatewayEvent } from "../events.ts";
@@ -12,11 +13,13 @@ import type { FoundInstance } from "../registry/source.ts";
 import { Announcer } from "./announcer.ts";
 import type { RunCheck } from "./check.ts";
 import type { CheckState } from "./check-state.ts";
+import { Circuit, isCircuitName, isoTime } from "./circuit.ts";
+import { Circuits } from "./circuits.ts";
 import type { StateText } from "./instance-state.ts";
 import { biasesOf } from "./load-bias.ts";
 import { Prober } from "./prober.ts";
 import { hasLoad, hasStatus, type InstanceReport } from "./report.ts";
-import { InstanceViews } from "./views.ts";
+import { serviceBreaker, viewInstance } from "./views.ts";
 import { currentState, type UsedInstance, type WatchedService } from "./watched.ts";
 
 /** How often is looked at what changes without being told: reports that age, times that are over. */
@@ -47,6 +50,7 @@ export class Monitor {
   readonly #options: MonitorOptions;
   readonly #prober: Prober;
   readonly #announcer: Announcer;
+  readonly circuits: Circuits;
   readonly #services = new Map<string, WatchedService>();
   readonly #byReportName = new Map<string, Set<WatchedService>>();
   readonly #stopLooking: () => void;
@@ -55,6 +59,10 @@ export class Monitor {
     this.#options = options;
     const { clock, timers, random, check, log, publish } = options;
     this.#announcer = new Announcer({ clock, log, publish });
+    this.circuits = new Circuits({
+      ...{ clock, random, log, announcer: this.#announcer, services: this.#services },
+      onChange: (watched, address) => this.#refresh(watched, address),
+    });
     this.#prober = new Prober({
       ...{ clock, timers, random, check },
       onChecked: (service, address, state, before) => this.#checked(service, address, state, before),
@@ -66,17 +74,21 @@ export class Monitor {
    * The memory of a service before the workers have it; `known` is what it had. An instance that comes later than its
    * service begins with a small share; those that come with it all begin alike.
    */
-  prepare(_service: string, memory: ServiceMemory, known: ServiceMemory | undefined): void {
+  prepare(service: string, memory: ServiceMemory, known: ServiceMemory | undefined): void {
+    this.circuits.prepare(service, memory);
     if (known === undefined || Object.keys(known.instances).length === 0) return;
     for (const [address, one] of Object.entries(memory.instances)) {
-      if (known.instances[address] !== one) new InstanceViews(one).health.begin(this.#options.clock.now());
+      if (known.instances[address] !== one) new InstanceHealth(one).begin(this.#options.clock.now());
     }
   }
 
   /** The workers have it: services that changed, with their instances, and those that are gone. */
   update(change: KindChange<ServiceResource>, memories: Readonly<Record<string, ServiceMemory>>): void {
     for (const name of change.delete) this.#drop(name);
-    for (const [name, resource] of Object.entries(change.set)) this.#set(name, resource, memories[name]);
+    for (const [name, resource] of Object.entries(change.set)) {
+      const memory = memories[name];
+      if (memory !== undefined) this.#set(name, resource, memory);
+    }
   }
 
   /** Instances came, went or changed under these keys (`discoveryKey`). */
@@ -103,13 +115,15 @@ export class Monitor {
   /** A worker changed a breaker, or ejected. */
   happened({ kind, service, instance, to, reason, atMs }: UpstreamEvent): void {
     const watched = this.#services.get(service);
-    const used = instance === undefined ? undefined : watched?.used.get(instance);
-    if (watched === undefined || used === undefined || instance === undefined) return;
-    if (kind === "ejection") used.ejectionReason = reason;
-    else used.circuitReason = reason;
+    if (watched === undefined) return;
+    const used = instance === undefined ? undefined : watched.used.get(instance);
     // Back in, it is as cold as one that was just started.
-    if (to === "closed") used.views.health.begin(atMs);
-    this.#refresh(watched, instance);
+    if (to === "closed" || to === "in") used?.views.health.begin(atMs);
+    if (kind === "breaker" && isCircuitName(to)) this.circuits.tell(watched, instance, to, reason);
+    else if (used !== undefined && instance !== undefined) {
+      used.ejectionReason = reason;
+      this.#refresh(watched, instance);
+    }
   }
 
   /** What is shown of an instance; `undefined` where no service of that name uses it. */
@@ -118,12 +132,11 @@ export class Monitor {
     if (shown === undefined) return undefined;
     const { clock } = this.#options;
     const { state, reason, sinceWallMs, untilMs } = shown;
-    const wallOffsetMs = clock.wall() - clock.now();
     return {
       state,
       ...(reason === undefined ? {} : { reason }),
       since: new Date(sinceWallMs).toISOString(),
-      ...(untilMs === undefined ? {} : { until: new Date(untilMs + wallOffsetMs).toISOString() }),
+      ...(untilMs === undefined ? {} : { until: isoTime(clock, untilMs) }),
     };
   }
 
@@ -132,13 +145,16 @@ export class Monitor {
     this.#prober.stop();
   }
 
-  #set(name: string, resource: ServiceResource, memory: ServiceMemory | undefined): void {
+  #set(name: string, resource: ServiceResource, memory: ServiceMemory): void {
     const known = this.#services.get(name);
     const discovery = this.#options.sourceOf(name);
     const reportName = discovery !== undefined && "etcd" in discovery ? discovery.etcd : name;
     const registered = this.#registeredOf(discovery);
     const now = { resource, discovery, reportName, registered };
-    const watched: WatchedService = known ?? { name, ...now, used: new Map(), shown: new Map() };
+    const watched: WatchedService = known ?? {
+      ...{ name, ...now, used: new Map(), shown: new Map() },
+      circuit: new Circuit(serviceBreaker(memory.service, this.#options.random), this.#options.clock),
+    };
     this.#unindex(watched);
     this.#services.set(name, Object.assign(watched, now));
     this.#byReportName.set(reportName, (this.#byReportName.get(reportName) ?? new Set()).add(watched));
@@ -146,7 +162,7 @@ export class Monitor {
     for (const address of watched.used.keys()) if (!addresses.has(address)) watched.used.delete(address);
     this.#prober.set(name, resource.healthCheck, addresses);
     for (const address of addresses) {
-      const shared = memory?.instances[address];
+      const shared = memory.instances[address];
       if (shared !== undefined) this.#use(watched, address, shared);
     }
     this.#refreshAll(watched, known === undefined);
@@ -171,8 +187,9 @@ export class Monitor {
     const nowMs = this.#options.clock.now();
     let instance = used.get(address);
     if (instance?.views.memory !== memory) {
-      const views = new InstanceViews(memory);
-      instance = { views, report: undefined, isReportedUp: true, bias: 1, circuit: views.circuit(nowMs).state };
+      const views = viewInstance(memory, this.#options.random);
+      const circuit = new Circuit(views.breaker, this.#options.clock);
+      instance = { views, report: undefined, isReportedUp: true, bias: 1, circuit };
       used.set(address, instance);
     }
     instance.views.health.setCheck(this.#prober.state(name, address)?.healthy ?? true, nowMs);
@@ -191,7 +208,7 @@ export class Monitor {
     if (watched === undefined || used === undefined) return;
     used.views.health.setCheck(state.healthy, this.#options.clock.now());
     // Only after its checks had failed, too: while they pass, requests may fail all the same.
-    if (state.healthy && !before.healthy) used.views.lift();
+    if (state.healthy && !before.healthy) used.views.outlier.lift();
     this.#refresh(watched, address);
     const { discovery, registered } = watched;
     if (discovery === undefined || state.failure === undefined) return;
@@ -212,6 +229,7 @@ export class Monitor {
   #look(): void {
     for (const watched of this.#services.values()) {
       this.#writeLoads(watched);
+      this.circuits.look(watched);
       for (const address of watched.used.keys()) this.#refresh(watched, address);
     }
     this.#announcer.tick();
@@ -241,7 +259,7 @@ export class Monitor {
 
   #refresh(watched: WatchedService, address: string, isNew = false): void {
     const { clock } = this.#options;
-    const { name, used, shown } = watched;
+    const { name, shown } = watched;
     const nowMs = clock.now();
     const before = shown.get(address);
     const after = currentState(watched, address, this.#prober.state(name, address), nowMs);
@@ -249,15 +267,6 @@ export class Monitor {
     if (after === undefined) shown.delete(address);
     else
       shown.set(address, { ...after, sinceWallMs: isSame && before !== undefined ? before.sinceWallMs : clock.wall() });
-    const instance = used.get(address);
-    if (instance !== undefined) this.#tellCircuit(name, address, instance, nowMs);
     if (!isSame && !isNew) this.#announcer.instance(name, address, before?.state, after);
-  }
-
-  #tellCircuit(service: string, address: string, instance: UsedInstance, nowMs: number): void {
-    const { state } = instance.views.circuit(nowMs);
-    if (state === instance.circuit) return;
-    this.#announcer.breaker(service, address, instance.circuit, state, instance.circuitReason);
-    instance.circuit = state;
   }
 }

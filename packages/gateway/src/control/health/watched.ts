@@ -2,7 +2,8 @@ import type { DiscoverSettings, ServiceResource } from "@headgate/schema";
 import { holdMs } from "../registry/registry.ts";
 import type { FoundInstance } from "../registry/source.ts";
 import type { CheckState } from "./check-state.ts";
-import { stateOf, type CircuitName, type InstanceFacts, type InstanceState } from "./instance-state.ts";
+import type { Circuit } from "./circuit.ts";
+import { stateOf, type InstanceFacts, type InstanceState } from "./instance-state.ts";
 import { hasStatus, type InstanceReport } from "./report.ts";
 import type { InstanceViews } from "./views.ts";
 
@@ -14,11 +15,9 @@ export interface UsedInstance {
   /** What was last written of its report. */
   isReportedUp: boolean;
   bias: number;
-  /** Why it was ejected last, and why its breaker changed last. */
+  readonly circuit: Circuit;
+  /** Why it was ejected last, as far as is known. */
   ejectionReason?: string;
-  circuitReason?: string;
-  /** As it was told last. */
-  circuit: CircuitName;
 }
 
 /** What people are shown, and since when. */
@@ -39,6 +38,8 @@ export interface WatchedService {
   /** Also those that are down or drain, which the workers do not use. */
   registered: ReadonlyMap<string, FoundInstance>;
   readonly shown: Map<string, ShownState>;
+  /** Its breaker as a whole. */
+  circuit: Circuit;
 }
 
 /** The state of an instance; `undefined`: it is none of the service's, or not yet. */
@@ -55,7 +56,7 @@ export function currentState(
   return stateOf({
     ...(known === undefined ? {} : { registered: registeredFacts(known, discovery) }),
     ...(check === undefined ? {} : { check }),
-    ...(instance === undefined ? {} : usedFacts(instance, resource.slowStartMs, nowMs)),
+    ...(instance === undefined ? {} : usedFacts(instance, resource, nowMs)),
   });
 }
 
@@ -68,23 +69,22 @@ function registeredFacts(
   return { status, held: discovery !== undefined && "etcd" in discovery ? { untilMs: heldSinceMs + holdMs } : {} };
 }
 
-function usedFacts(instance: UsedInstance, slowStartMs: number | undefined, nowMs: number): InstanceFacts {
-  const { views, report, ejectionReason, circuitReason } = instance;
-  const ejectedForMs = views.ejectedForMs(nowMs);
+function usedFacts(instance: UsedInstance, resource: ServiceResource, nowMs: number): InstanceFacts {
+  const { views, report, circuit } = instance;
+  const { slowStartMs = 0, circuitBreaker } = resource;
   const sinceMs = views.health.availableSinceMs;
-  const startingUntilMs = sinceMs > 0 && slowStartMs !== undefined ? sinceMs + slowStartMs : 0;
-  const circuit = views.circuit(nowMs);
   return {
     ...(report !== undefined && hasStatus(report, nowMs) ? { reported: report.status } : {}),
-    ...(ejectedForMs > 0
-      ? {
-          ejection: {
-            untilMs: nowMs + ejectedForMs,
-            ...(ejectionReason === undefined ? {} : { reason: ejectionReason }),
-          },
-        }
-      : {}),
-    circuit: circuitReason === undefined ? circuit : { ...circuit, reason: circuitReason },
-    ...(startingUntilMs > nowMs ? { startingUntilMs } : {}),
+    ...(resource.outlierDetection === undefined ? {} : ejectionFacts(instance, nowMs)),
+    circuit: circuit.facts(circuitBreaker !== undefined),
+    ...(sinceMs > 0 && sinceMs + slowStartMs > nowMs ? { startingUntilMs: sinceMs + slowStartMs } : {}),
   };
+}
+
+function ejectionFacts({ views, ejectionReason }: UsedInstance, nowMs: number): Pick<InstanceFacts, "ejection"> {
+  const place = views.outlier.place(nowMs);
+  if (place === "in") return {};
+  if (place === "probation") return { ejection: { isOver: true } };
+  const reason = ejectionReason === undefined ? {} : { reason: ejectionReason };
+  return { ejection: { isOver: false, untilMs: nowMs + views.outlier.ejectedForMs(nowMs), ...reason } };
 }
