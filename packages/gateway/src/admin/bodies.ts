@@ -46,6 +46,10 @@ export const announceBody = z.strictObject({
   version: z.string().max(128).optional(),
 });
 
+export const circuitBody = z.strictObject({
+  state: z.enum(["open", "closed", "auto"]).describe("`open` lets nothing through, `closed` all; `auto` lets go."),
+});
+
 export const healthBody = z
   .record(z.string(), z.unknown())
   .describe("`status`, `metrics` with `cpuUsage`, `memoryUsage` and `requestLatencyMs`, `timestamp`.");

@@ -1,5 +1,6 @@
 import type { AdminEndpoint } from "./endpoint.ts";
 import { changeEndpoints } from "./endpoints/changes.ts";
+import { circuitEndpoints } from "./endpoints/circuits.ts";
 import { eventEndpoints } from "./endpoints/events.ts";
 import { instanceEndpoints } from "./endpoints/instances.ts";
 import { liveEndpoints } from "./endpoints/live.ts";
@@ -16,6 +17,7 @@ export function adminEndpoints(parts: AdminParts): readonly AdminEndpoint[] {
     ...resourceEndpoints(parts),
     ...changeEndpoints(parts),
     ...instanceEndpoints(parts),
+    ...circuitEndpoints(parts),
     ...eventEndpoints(parts),
   ];
   let document: object | undefined;

@@ -19,6 +19,7 @@ const commands = [
   "confirm",
   "status",
   "instances",
+  "circuit",
   "register",
   "top",
 ];

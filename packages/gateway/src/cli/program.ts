@@ -6,6 +6,7 @@ import { explainCommand } from "./explain.ts";
 import { exportCommand } from "./export.ts";
 import { getCommand } from "./get.ts";
 import { historyCommands } from "./history.ts";
+import { circuitCommand } from "./circuit.ts";
 import { instancesCommand } from "./instances.ts";
 import { registerCommand } from "./register.ts";
 import { UsageError, type StartFlags } from "./settings.ts";
@@ -61,6 +62,7 @@ function buildProgram(surroundings: ProgramSurroundings, exit: (code: number) =>
   historyCommands(program, surroundings, exit);
   statusCommand(program, surroundings, exit);
   instancesCommand(program, surroundings, exit);
+  circuitCommand(program, surroundings, exit);
   registerCommand(program, surroundings, exit);
   topCommand(program, surroundings, exit);
   return program;

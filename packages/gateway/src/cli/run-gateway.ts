@@ -125,6 +125,7 @@ class Gateway implements RunningGateway {
       workerLog: (worker, { level, fields, message }) => log.at(level, { worker, ...fields }, message),
       join: (member) => publisher.join(member),
       leave: (member) => publisher.leave(member),
+      onUpstream: (event) => this.#configuration.happened(event),
       onRestart: () => restarts.add(1),
     });
   }
@@ -232,6 +233,7 @@ class Gateway implements RunningGateway {
       changes: store?.changes,
       check: (documents) => configuration.check(documents),
       instances: configuration.instances,
+      circuits: configuration.circuits,
       discovery: () => configuration.sources.status(),
       events: configuration.events,
       store: () => store?.status(),

@@ -3,6 +3,7 @@ import type { Clock, Random } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
+import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { FindAuthenticator } from "./authentication.ts";
@@ -19,6 +20,7 @@ import type { Explanation } from "./explanation.ts";
 import { FileLayer } from "./file-layer.ts";
 import { judgeOf, type JudgeParts } from "./judge.ts";
 import { checkOver } from "./health/check.ts";
+import type { Circuits } from "./health/circuits.ts";
 import { Monitor } from "./health/monitor.ts";
 import { Reports } from "./health/reports.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
@@ -131,6 +133,15 @@ export class Configuration {
     this.#file = hasFile
       ? new FileLayer({ reader, first, seenMs, converger, revision, report, clock, timers, log })
       : undefined;
+  }
+
+  get circuits(): Circuits {
+    return this.#monitor.circuits;
+  }
+
+  /** A worker changed a breaker, or ejected. */
+  happened(event: UpstreamEvent): void {
+    this.#monitor.happened(event);
   }
 
   /** What runs; its records are changed in place. */

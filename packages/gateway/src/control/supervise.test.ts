@@ -5,6 +5,7 @@ import { silentLog } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
 import { LookedAt } from "../proxy/looked-at.ts";
 import { Recent } from "../proxy/recent.ts";
+import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
@@ -117,6 +118,7 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
     reusePort: true,
   };
   let restarts = 0;
+  const upstream: UpstreamEvent[] = [];
   const page = new MetricsPage();
   const supervisor = new Supervisor({
     start,
@@ -133,6 +135,7 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
     workerLog: () => {},
     join: (member) => publisher.join(member),
     leave: (member) => publisher.leave(member),
+    onUpstream: (event) => void upstream.push(event),
     onRestart: () => restarts++,
   });
   const heartbeats = new Int32Array(start.heartbeatMemory);
@@ -143,8 +146,17 @@ function fleet(count: number, boots = (worker: FakeWorker) => worker.say({ type:
     await publisher.publish(change, () => (live = change));
     await supervisor.listen();
   };
-  return { supervisor, publisher, timers, workers, heartbeats, connections, serve, page, restarts: () => restarts };
+  const told = { restarts: () => restarts, upstream };
+  return { supervisor, publisher, timers, workers, heartbeats, connections, serve, page, ...told };
 }
+
+test("what a worker tells of breakers and ejections is handed on", async () => {
+  const { serve, workers, upstream } = fleet(2);
+  await serve();
+  const event = { kind: "breaker", service: "s", from: "closed", to: "open", reason: "why", atMs: 1 } as const;
+  workers[1]?.say({ type: "upstream", event });
+  assert.deepEqual(upstream, [event]);
+});
 
 test("workers boot, run the first snapshot and then listen", async () => {
   const { supervisor, workers, serve } = fleet(2);

@@ -39,8 +39,8 @@ export interface SupervisorOptions {
   readonly page: MetricsPage;
   /** Where the workers' log lines go. */
   readonly workerLog: (workerId: number, line: Extract<FromWorker, { type: "log" }>) => void;
-  /** Hears of breakers and ejections that workers change. */
-  readonly upstream?: (event: UpstreamEvent) => void;
+  /** A worker changed a breaker, or ejected. */
+  readonly onUpstream: (event: UpstreamEvent) => void;
   /** A worker is there to be given the live snapshot. Resolves with a reason when it cannot take it. */
   readonly join: (member: Member) => Promise<string | undefined>;
   readonly leave: (member: Member) => void;
@@ -270,8 +270,8 @@ export class Supervisor {
 
   #receive(slot: Slot, source: MetricsSource, message: FromWorker): void {
     if (message.type === "metrics") source.accept(message.news);
+    else if (message.type === "upstream") this.#options.onUpstream(message.event);
     else if (message.type === "log") this.#options.workerLog(slot.workerId, message);
-    else if (message.type === "upstream") this.#options.upstream?.(message.event);
     else if (slot.source === source) {
       if (message.type === "committed") slot.revision = message.revision;
       slot.answer(message);

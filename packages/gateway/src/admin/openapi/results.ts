@@ -106,6 +106,17 @@ const discoverySource = map({
   "problem?": text,
 });
 
+const circuit = map({
+  service: text,
+  "instance?": { ...text, description: "Absent: the breaker of the service as a whole." },
+  state: { enum: ["closed", "half-open", "open"] },
+  "forced?": { enum: ["open", "closed"], description: "How an operator holds it." },
+  "by?": { ...text, description: "Who holds it." },
+  "reason?": { ...text, description: "Why it changed last." },
+  "since?": time,
+  "until?": { ...time, description: "When trials begin." },
+});
+
 /** What the endpoints answer. */
 export const results = {
   Problem: problem,
@@ -143,6 +154,8 @@ export const results = {
     ),
   }),
   ConfirmResult: map({ change: text }),
+  Circuit: circuit,
+  CircuitList: map({ circuits: list(circuit) }),
   InstanceList: map({ instances }),
   InstanceMap: map({ services: { type: "object", additionalProperties: instances } }),
   InstanceResult: map({ service: text, address: text }),

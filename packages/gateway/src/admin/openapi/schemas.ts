@@ -1,7 +1,7 @@
 import { documentJsonSchema } from "@headgate/schema";
 import { z } from "zod";
 import { explainInput } from "../../control/explain.ts";
-import { announceBody, applyBody, checkBody, confirmBody, healthBody, rollbackBody } from "../bodies.ts";
+import { announceBody, applyBody, checkBody, circuitBody, confirmBody, healthBody, rollbackBody } from "../bodies.ts";
 import { itemSchema, results } from "./results.ts";
 
 /** A JSON Schema (draft 2020-12), as OpenAPI 3.1 takes it. */
@@ -26,6 +26,7 @@ export type SchemaName =
   | "RollbackRequest"
   | "ConfirmRequest"
   | "AnnounceRequest"
+  | "CircuitRequest"
   | "HealthReport";
 
 /** The section of a document that holds values of this kind. */
@@ -87,6 +88,7 @@ export function allSchemas(): Readonly<Record<string, JsonSchema>> {
     RollbackRequest: bodySchema(rollbackBody),
     ConfirmRequest: bodySchema(confirmBody),
     AnnounceRequest: bodySchema(announceBody),
+    CircuitRequest: bodySchema(circuitBody),
     HealthReport: bodySchema(healthBody),
   };
 }
