@@ -97,6 +97,7 @@ class Gateway implements RunningGateway {
     this.#dataDir = resolvePath(options.cwd, settings.dataDir);
     this.#collect(metrics);
     this.#configuration = new Configuration({
+      page: this.#page,
       ...options,
       // As written, not as claimed: a port that was picked is no change of the document.
       settings: options.first.value.gateway,

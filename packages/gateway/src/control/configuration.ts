@@ -5,6 +5,7 @@ import type { Timers } from "../core/timers.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
 import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
+import type { MetricsPage } from "../telemetry/metrics-page.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { FindAuthenticator } from "./authentication.ts";
 import { Catalog } from "./catalog/catalog.ts";
@@ -21,6 +22,7 @@ import { FileLayer } from "./file-layer.ts";
 import { judgeOf, type JudgeParts } from "./judge.ts";
 import { checkOver } from "./health/check.ts";
 import type { Circuits } from "./health/circuits.ts";
+import { showHealth } from "./health/health-metrics.ts";
 import { Monitor } from "./health/monitor.ts";
 import { Reports } from "./health/reports.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
@@ -62,6 +64,7 @@ export interface ConfigurationOptions {
   readonly workers: number;
   readonly report: Report;
   readonly metrics: Metrics;
+  readonly page: MetricsPage;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -106,6 +109,7 @@ export class Configuration {
       workers: options.workers,
     });
     this.#monitor = this.#createMonitor();
+    showHealth(options.page, this.#monitor.services, clock);
     this.instances = new Instances({
       services: () => this.#catalog.live.services,
       backing: () => this.#backing(),

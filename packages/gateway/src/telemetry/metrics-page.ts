@@ -1,5 +1,5 @@
 import type { MetricsNews } from "./metrics.ts";
-import { exposedName, factsOf, metrics } from "./names.ts";
+import { exposedName, factsOf, metrics, type MetricName } from "./names.ts";
 
 /** Content type of the page: the Prometheus text format, version 0.0.4. */
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,14 +35,35 @@ interface Family {
   readonly series: Map<string, Series>;
 }
 
+/** One value of a metric that is read when a page is made. */
+export interface Sample {
+  /** Name, value, name, value, ... */
+  readonly labels: readonly string[];
+  readonly value: number;
+}
+
+/** Series of a metric that is read when a page is made; what there is beyond is left out. */
+export const samplesMax = 20_000;
+
 /** All threads' metrics as one page. Lives in the control thread. */
 export class MetricsPage {
   readonly #families = new Map<string, Family>();
   readonly #collectors: (() => void)[] = [];
+  readonly #read = new Map<string, () => Iterable<Sample>>();
+  /** Samples on the last page. */
+  #sampleCount = 0;
 
   /** Runs before each rendering, to set gauges that are only worth reading then. */
   onCollect(collector: () => void): void {
     this.#collectors.push(collector);
+  }
+
+  /**
+   * A gauge that is read when a page is made, instead of recorded: its series are of what there is then, and vanish with
+   * it. `samples` must not throw.
+   */
+  onRead(name: MetricName, samples: () => Iterable<Sample>): void {
+    this.#read.set(name, samples);
   }
 
   /** `worker` is the value of the label by which per-worker gauges are told apart. */
@@ -62,7 +83,7 @@ export class MetricsPage {
   }
 
   get seriesCount(): number {
-    let count = 0;
+    let count = this.#sampleCount;
     for (const family of this.#families.values()) count += family.series.size;
     return count;
   }
@@ -73,6 +94,7 @@ export class MetricsPage {
     // Series that a collector uses for the first time are announced at the end of this turn.
     await Promise.resolve();
     let text = "";
+    let samples = 0;
     // Those without a series too: what can be asked for should be seen before it first happens.
     for (const name of [...new Set([...Object.keys(metrics), ...this.#families.keys()])].sort()) {
       const family = this.#families.get(name);
@@ -81,17 +103,34 @@ export class MetricsPage {
       const shown = exposedName(name);
       const help = factsOf(name)?.help ?? "Counted by a middleware.";
       text += `# HELP ${shown} ${escapeHelp(help)}\n# TYPE ${shown} ${type}\n`;
-      for (const series of family?.series.values() ?? []) {
-        text +=
-          type === "histogram" ? renderHistogram(shown, series, family?.bounds ?? []) : renderValue(shown, series);
+      for (const line of this.#lines(name, shown, type, family)) {
+        text += line;
         if (text.length >= chunkCharacters) {
           yield text;
           text = "";
           await breathe();
         }
+        if (family === undefined) samples++;
       }
     }
+    this.#sampleCount = samples;
     if (text !== "") yield text;
+  }
+
+  *#lines(
+    name: string,
+    shown: string,
+    type: Family["type"],
+    family: Family | undefined,
+  ): Generator<string, void, undefined> {
+    for (const series of family?.series.values() ?? []) {
+      yield type === "histogram" ? renderHistogram(shown, series, family?.bounds ?? []) : renderValue(shown, series);
+    }
+    let left = samplesMax;
+    for (const { labels, value } of this.#read.get(name)?.() ?? []) {
+      if (left-- === 0) return;
+      yield `${shown}{${labelText(labels)}} ${number(value)}\n`;
+    }
   }
 
   #add(

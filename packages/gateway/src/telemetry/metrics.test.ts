@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Metrics, pageCells, seriesMax, type MetricsNews } from "./metrics.ts";
-import { MetricsPage } from "./metrics-page.ts";
+import { MetricsPage, samplesMax } from "./metrics-page.ts";
 import { exposedName, metrics as table } from "./names.ts";
 
 const breathe = (): Promise<void> => Promise.resolve();
@@ -174,6 +174,21 @@ test("collectors run before each page", async () => {
   page.onCollect(() => metrics.gauge("config_age_seconds").set(++asked));
   await rendered(page);
   assert.match(await rendered(page), /^headgate_config_age_seconds 2$/m);
+});
+
+test("a metric that is read for each page has the series that there are then, and no more than it may", async () => {
+  const page = new MetricsPage();
+  let values = new Map([["a\n", 1]]);
+  page.onRead("instance_up", () => Array.from(values, ([one, value]) => ({ labels: ["instance", one], value })));
+  const shown = async (): Promise<string[]> =>
+    (await rendered(page)).split("\n").filter((line) => line.startsWith("headgate_instance_up{"));
+  assert.deepEqual(await shown(), ['headgate_instance_up{instance="a\\n"} 1']);
+  assert.equal(page.seriesCount, 1);
+  values = new Map();
+  assert.deepEqual(await shown(), []);
+  assert.equal(page.seriesCount, 0);
+  values = new Map(Array.from({ length: samplesMax + 1 }, (_, index) => [String(index), 0]));
+  assert.equal((await shown()).length, samplesMax);
 });
 
 test("promtool finds nothing wrong with a page that holds every metric of the table", async (t) => {

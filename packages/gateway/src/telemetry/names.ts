@@ -50,6 +50,41 @@ export const metrics = {
     help: "Open connections to instances.",
     labels: ["service", "state"],
   },
+  instance_up: {
+    type: "gauge",
+    help: "1 while an instance takes requests, else 0.",
+    labels: ["service", "instance"],
+  },
+  instance_cpu_usage: {
+    type: "gauge",
+    help: "Share of its processor time that an instance reports, 0 to 1.",
+    labels: ["service", "instance"],
+  },
+  instance_memory_usage: {
+    type: "gauge",
+    help: "Share of its memory that an instance reports, 0 to 1.",
+    labels: ["service", "instance"],
+  },
+  instance_request_latency_seconds: {
+    type: "gauge",
+    help: "Duration of requests that an instance reports.",
+    labels: ["service", "instance"],
+  },
+  circuit_state: {
+    type: "gauge",
+    help: "State of a circuit breaker: 0 closed, 1 half-open, 2 open. Without an instance that of the whole service.",
+    labels: ["service", "instance"],
+  },
+  concurrency_limit: {
+    type: "gauge",
+    help: "Most requests to a service at a time, as it is set or was found.",
+    labels: ["service"],
+  },
+  concurrency_in_flight: {
+    type: "gauge",
+    help: "Requests to a service that has a limit that are under way.",
+    labels: ["service"],
+  },
   retries_total: {
     type: "counter",
     help: "Attempts after the first, by why the one before failed.",

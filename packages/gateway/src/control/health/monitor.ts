@@ -126,6 +126,11 @@ export class Monitor {
     }
   }
 
+  /** All services that run, by name; changed in place. */
+  get services(): ReadonlyMap<string, WatchedService> {
+    return this.#services;
+  }
+
   /** What is shown of an instance; `undefined` where no service of that name uses it. */
   state(service: string, address: string): StateText | undefined {
     const shown = this.#services.get(service)?.shown.get(address);
@@ -150,7 +155,7 @@ export class Monitor {
     const discovery = this.#options.sourceOf(name);
     const reportName = discovery !== undefined && "etcd" in discovery ? discovery.etcd : name;
     const registered = this.#registeredOf(discovery);
-    const now = { resource, discovery, reportName, registered };
+    const now = { resource, memory, discovery, reportName, registered };
     const watched: WatchedService = known ?? {
       ...{ name, ...now, used: new Map(), shown: new Map() },
       circuit: new Circuit(serviceBreaker(memory.service, this.#options.random), this.#options.clock),

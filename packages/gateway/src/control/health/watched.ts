@@ -1,4 +1,5 @@
 import type { DiscoverSettings, ServiceResource } from "@headgate/schema";
+import type { ServiceMemory } from "../../proxy/upstream/memory.ts";
 import { holdMs } from "../registry/registry.ts";
 import type { FoundInstance } from "../registry/source.ts";
 import type { CheckState } from "./check-state.ts";
@@ -29,6 +30,7 @@ export interface ShownState extends InstanceState {
 export interface WatchedService {
   readonly name: string;
   resource: ServiceResource;
+  memory: ServiceMemory;
   /** Where its instances come from, beside those that are written down. */
   discovery: DiscoverSettings | undefined;
   /** What its instances report under. */
