@@ -1,4 +1,4 @@
-import type { GatewaySettings, RouteResource, ServiceResource } from "@headgate/schema";
+import type { GatewaySettings, OverloadSettings, RouteResource, ServiceResource } from "@headgate/schema";
 import { z } from "zod";
 import type { Log } from "../../packages/gateway/src/core/log.ts";
 import type { Exchange } from "../../packages/gateway/src/proxy/exchange.ts";
@@ -61,6 +61,8 @@ export interface ProxyInit {
   readonly trustedProxies?: readonly string[];
   /** What is to happen after a time happens when the test lets it pass; else at the next turn. */
   readonly timersWait?: boolean;
+  /** When it refuses requests at the door; none: never. Its event loop counts as busy all the time. */
+  readonly overload?: OverloadSettings | undefined;
 }
 
 /** A proxy within the test's own thread: the test owns its clock, its steps are functions of the test. */
@@ -74,6 +76,8 @@ export interface ProxyUnderTest {
   readonly events: UpstreamEvent[];
   /** Lets that much time pass, tick by tick. */
   pass(ms: number): void;
+  /** Lets that much time pass before the thread comes to what it has sent itself. */
+  hold(ms: number): void;
   /** Waits until no connection of either side is open, by the gauges. */
   atRest(): Promise<void>;
   gauge(key: string): number;
@@ -103,6 +107,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     logged.push(`${message} ${err?.cause?.message ?? err?.message ?? ""}`);
   };
   const log: Log = { debug() {}, info() {}, warn() {}, error: note };
+  const echoes: (() => void)[] = [];
   const waiting = new Set<{ readonly atMs: number; readonly action: () => void }>();
   const service = serviceOf(init);
   const memory = serviceMemory(service, 1);
@@ -138,6 +143,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     ]),
     onUpstream: (event) => void events.push(event),
     fetchJson: () => Promise.reject(new Error("no network here")),
+    loop: { utilization: () => 1, echo: (received) => ({ send: () => void echoes.push(received), close() {} }) },
   });
   scope.after(() => proxy.close());
   const prepared = await proxy.prepare({
@@ -162,6 +168,10 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
           if (timer.atMs <= now && waiting.delete(timer)) timer.action();
         }
       }
+    },
+    hold: (ms) => {
+      now += ms;
+      for (const received of echoes.splice(0)) received();
     },
     gauge: (key) => metrics.values.get(key) ?? 0,
     count: (name, labels = {}) =>
@@ -224,8 +234,9 @@ function serviceOf({ instance, instances = [], service }: ProxyInit): ServiceRes
   };
 }
 
-function settingsOf({ timeouts, limits, trustedProxies = [] }: ProxyInit): GatewaySettings {
+function settingsOf({ timeouts, limits, overload, trustedProxies = [] }: ProxyInit): GatewaySettings {
   return {
+    ...(overload === undefined ? {} : { overload }),
     listen: [{ address: "127.0.0.1:0" }],
     admin: { address: "" },
     workers: 1,

@@ -1,9 +1,9 @@
-import { performance } from "node:perf_hooks";
 import { parentPort, workerData } from "node:worker_threads";
 import { unpackMessage, type PackedMessage } from "./control/pack-message.ts";
 import { WorkerHost } from "./control/worker-host.ts";
 import type { FromWorker, WorkerStart } from "./control/worker-messages.ts";
 import { workerParts } from "./control/worker-parts.ts";
+import { busyShare } from "./core/event-loop.ts";
 import { systemClock } from "./core/clock.ts";
 import { systemTimers } from "./core/timers.ts";
 
@@ -32,13 +32,3 @@ const host = new WorkerHost({
   },
 });
 port.on("message", (message: PackedMessage) => host.receive(unpackMessage(message)));
-
-function busyShare(): () => number {
-  let last = performance.eventLoopUtilization();
-  return () => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    return utilization;
-  };
-}

@@ -312,10 +312,10 @@ export interface QueueSettings {
   readonly deadLetters: number;
 }
 
-/** A worker that is busier than this, or later, sheds load. */
+/** A worker that is busier than this, and lets wait for longer, sheds load. */
 export interface OverloadSettings {
   /** Share of time the event loop is busy, 0..1. */
   readonly utilizationRatio: number;
-  /** How late the event loop is. */
+  /** How long what comes waits for its turn in the event loop. */
   readonly delayMs: number;
 }

@@ -1,5 +1,5 @@
-import { performance } from "node:perf_hooks";
 import { systemClock } from "../core/clock.ts";
+import { busyShare } from "../core/event-loop.ts";
 import { systemTimers } from "../core/timers.ts";
 import { WorkerHost } from "./worker-host.ts";
 import type { FromWorker, StartWorker } from "./worker-messages.ts";
@@ -19,8 +19,8 @@ export const startInline: StartWorker = (start, events) => {
     start,
     clock: systemClock,
     timers: systemTimers,
-    utilization: () => performance.eventLoopUtilization().utilization,
     post,
+    utilization: busyShare(),
     exit: () => end("it has drained"),
     build: (log, metrics) => workerParts(start, log, metrics, post),
   });

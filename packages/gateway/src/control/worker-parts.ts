@@ -1,3 +1,4 @@
+import { systemEventLoop } from "../core/event-loop.ts";
 import { fetchJson } from "../core/fetch-json.ts";
 import { systemClock, systemRandom } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -33,6 +34,7 @@ export function workerParts(
     middlewares,
     fetchJson,
     onUpstream: (event) => post({ type: "upstream", event }),
+    loop: systemEventLoop(),
   });
   return { proxy, accessLog };
 }

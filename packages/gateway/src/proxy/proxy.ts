@@ -4,6 +4,7 @@ import type { GatewaySettings } from "@headgate/schema";
 import type { Clock, Random } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import type { EventLoop } from "../core/event-loop.ts";
 import type { Log } from "../core/log.ts";
 import { compileNetworks } from "../core/networks.ts";
 import type { Timers } from "../core/timers.ts";
@@ -22,6 +23,7 @@ import { listen } from "./listen.ts";
 import { authorStack, loadPlugin } from "./load-plugin.ts";
 import { matchRoute } from "./match.ts";
 import type { LimiterState, LogSink, MiddlewareDefinition } from "./middleware.ts";
+import { Shedder } from "./overload.ts";
 import { Recent, recentRequestsMax } from "./recent.ts";
 import type { RecentRequests } from "./recent.ts";
 import { refusal } from "./respond.ts";
@@ -51,6 +53,8 @@ export interface ProxyOptions {
   readonly fetchJson: (url: string) => Promise<unknown>;
   /** Hears of breakers and ejections that this thread changed. */
   readonly onUpstream: (event: UpstreamEvent) => void;
+  /** Of the thread it runs in. */
+  readonly loop: EventLoop;
 }
 
 const wheelTickMs = 50;
@@ -74,6 +78,7 @@ export class Proxy implements ServerContext {
   readonly #connections = new Set<ClientConnection>();
   readonly #listeners: Listener[] = [];
   readonly #stopWheel: () => void;
+  readonly #shedder: Shedder | undefined;
   readonly #forward: ForwardTo;
   readonly #connectionGauges: { readonly active: GaugeHandle; readonly idle: GaugeHandle };
   #unmatched: { readonly generation: number; readonly chain: (error: GatewayError) => Chain } | undefined;
@@ -92,6 +97,7 @@ export class Proxy implements ServerContext {
     this.trusted = settings.trustedProxies.length === 0 ? () => false : compileNetworks(settings.trustedProxies);
     this.makeId = idMaker();
     this.wheel = new Wheel(clock.now(), wheelTickMs);
+    this.#shedder = settings.overload && new Shedder(settings.overload, options);
     this.#stopWheel = options.timers.every(wheelTickMs, () => this.wheel.advance(clock.now()));
     const { workers, workerId } = options;
     this.#instances = new Instances({
@@ -198,6 +204,7 @@ export class Proxy implements ServerContext {
     for (const connection of [...this.#connections]) connection.destroy();
     this.#instances.close();
     this.#stopWheel();
+    this.#shedder?.close();
   }
 
   handle(carrier: ServerExchange): void {
@@ -209,6 +216,12 @@ export class Proxy implements ServerContext {
     const { route } = matched;
     carrier.route = route;
     exchange.importance = route?.resource.importance;
+    if (route !== undefined && this.#shedder?.refuses(exchange.importance, exchange.startedMs) === true) {
+      const { refusal } = this.#shedder;
+      // Not at once: a flood of pipelined requests would go as deep as it is long.
+      queueMicrotask(() => carrier.fail(refusal));
+      return;
+    }
     carrier.epoch = this.#live.enter();
     this.#connectionGauges.active.add(1);
     this.#connectionGauges.idle.add(-1);

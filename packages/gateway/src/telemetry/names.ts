@@ -95,6 +95,11 @@ export const metrics = {
     help: "Requests refused by a rate limit.",
     labels: ["route"],
   },
+  shed_total: {
+    type: "counter",
+    help: "Requests refused at the door because the worker had more to do than it could, by the route's importance.",
+    labels: ["importance"],
+  },
   connections: {
     type: "gauge",
     help: "Open client connections.",
