@@ -104,7 +104,13 @@ test("an opening says from where, to where, why and for how long", () => {
   bench.run(4, "success");
   bench.run(6, "failure");
   assert.deepEqual(bench.changes, [
-    { from: "closed", to: "open", reason: "failure-ratio", detail: "6 of 10 requests in 10s failed", openForMs: 1_000 },
+    {
+      from: "closed",
+      to: "open",
+      reason: "failure-ratio",
+      detail: "6 of 10 requests in 10 s failed",
+      openForMs: 1_000,
+    },
   ]);
 });
 
@@ -129,7 +135,7 @@ test("a bucket leaves the window whole, a tenth of it at a time", () => {
   bench.run(1, "failure"); // the first has left, so nine others and this
   assert.equal(
     bench.breaker.record(bench.acquire(), "failure", 1, { ...bench.settings, failureRatio: 0.9 }, bench.nowMs)?.detail,
-    "10 of 11 requests in 10s failed",
+    "10 of 11 requests in 10 s failed",
   );
 });
 

@@ -253,7 +253,7 @@ test("changed settings hold from the next call on and reset nothing", () => {
   assert.equal(bench.state, "closed");
   bench.settings = { ...settings, failureRatio: 0.71 };
   bench.run(1, "failure");
-  assert.equal(bench.changes[0]?.detail, "10 of 14 requests in 10s failed");
+  assert.equal(bench.changes[0]?.detail, "10 of 14 requests in 10 s failed");
   bench.settings = { ...settings, openMs: 60_000, openMaxMs: 60_000 };
   assert.equal(bench.breaker.opensForMs(bench.nowMs), 1_000, "what is open stays open for as long as it was said");
 });
@@ -264,7 +264,7 @@ test("a changed window keeps what is in it and lets it age at the new pace", () 
   bench.nowMs += 5_000;
   bench.settings = { ...settings, windowMs: 60_000, failureRatio: 1 };
   bench.run(1, "failure");
-  assert.equal(bench.changes[0]?.detail, "10 of 10 requests in 1m failed");
+  assert.equal(bench.changes[0]?.detail, "10 of 10 requests in 60 s failed");
 
   const other = new Bench({ windowMs: 60_000 });
   other.run(9, "failure");

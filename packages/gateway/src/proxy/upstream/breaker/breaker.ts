@@ -1,4 +1,4 @@
-import { type CircuitBreakerSettings, formatDuration } from "@headgate/schema";
+import type { CircuitBreakerSettings } from "@headgate/schema";
 import type { Random } from "../../../core/clock.ts";
 import type { AttemptOutcome } from "../attempt-outcome.ts";
 import { Streak } from "../streak.ts";
@@ -123,11 +123,11 @@ export class Breaker {
     const { total } = window;
     if (total < settings.minRequests) return undefined;
     if (reaches(window.failures, total, settings.failureRatio)) {
-      const detail = `${window.failures} of ${total} requests in ${formatDuration(settings.windowMs)} failed`;
+      const detail = `${window.failures} of ${total} requests in ${seconds(settings.windowMs)} failed`;
       return this.#open(bits, "failure-ratio", detail, settings, nowMs);
     }
     if (settings.slowCallMs !== undefined && reaches(window.slow, total, settings.slowRatio)) {
-      const detail = `${window.slow} of ${total} requests in ${formatDuration(settings.windowMs)} took over ${formatDuration(settings.slowCallMs)}`;
+      const detail = `${window.slow} of ${total} requests in ${seconds(settings.windowMs)} took over ${seconds(settings.slowCallMs)}`;
       return this.#open(bits, "slow-ratio", detail, settings, nowMs);
     }
     return undefined;
@@ -265,6 +265,10 @@ export function withoutConsecutive(settings: CircuitBreakerSettings): CircuitBre
 /** As a quotient, as the ratio was one of whole numbers: 55 of 100 are 55 %, though 0.55 * 100 is more than 55. */
 function reaches(count: number, total: number, ratio: number): boolean {
   return count > 0 && count / total >= ratio;
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1000} s`;
 }
 
 function stateBits(state: number, exponent: number, generation: number): number {

@@ -105,15 +105,25 @@ export class OutlierDetector {
     detail: string,
     nowMs: number,
   ): OutlierChange | undefined {
-    if (!this.#ejected.reserve()) return undefined;
+    if (!this.#ejected.reserve() && !(this.#settleAll() && this.#ejected.reserve())) return undefined;
     const forMs = outlier.eject(this.#settings, nowMs);
     if (forMs > 0) return { index, from: "in", to: "ejected", reason, detail, forMs };
     this.#ejected.release(); // another worker was faster, with a place of its own
     return undefined;
   }
 
-  #settle(outlier: OutlierState): void {
-    if (outlier.settle()) this.#ejected.release();
+  /** Takes an instance that was lifted off the count of the ejected; false when there was nothing to do. */
+  #settle(outlier: OutlierState): boolean {
+    const settles = outlier.settle();
+    if (settles) this.#ejected.release();
+    return settles;
+  }
+
+  /** The same for all, where a place is wanted: those that were lifted may have had no answer since. */
+  #settleAll(): boolean {
+    let settled = false;
+    for (const { outlier } of this.#instances) if (this.#settle(outlier)) settled = true;
+    return settled;
   }
 
   /** At the end of an interval one caller, in one worker, compares the instances. */

@@ -20,7 +20,7 @@ export const outlierStateBytes = 28;
 const inside = 0;
 const ejected = 1;
 const probation = 2;
-/** Inside again, while the service still counts it among the ejected; the next answer settles that. */
+/** Inside again, while the service still counts it among the ejected; the detector settles that. */
 const lifted = 3;
 const placeMask = 3;
 const trialBit = 4;
