@@ -9,7 +9,7 @@ import type { Cell, ScenarioResult } from "../kit/results.ts";
 /** The parts by themselves, each file in a process of its own: no part is measured with the other's compiled code. */
 export const microScenario: Scenario = { name: "micro", run };
 
-const files = ["head", "chain", "router", "balancer"] as const;
+const files = ["head", "chain", "router", "balancer", "breaker"] as const;
 
 async function run(): Promise<ScenarioResult> {
   const rows: Cell[][] = [];
@@ -46,7 +46,7 @@ function rowsOf(output: string): Cell[][] {
   return [...rows, ...changes];
 }
 
-/** What micro/head.ts and micro/chain.ts print. */
+/** What micro/head.ts, micro/chain.ts and micro/breaker.ts print. */
 interface MicroReport {
   readonly results: readonly { readonly name: string; readonly bestNs: number; readonly medianNs: number }[];
 }

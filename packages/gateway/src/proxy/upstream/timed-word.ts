@@ -63,7 +63,7 @@ export class TimedWord {
   /** Time of the loaded word less `nowMs`: negative when it has passed. Right for up to three days ahead. */
   remainingMs(nowMs: number): number {
     const timeMs = (this.#high >>> 0) * lowTimeValues + (this.#low >>> timedWordBits);
-    const ms = timeMs - (nowMs % spanMs);
+    const ms = timeMs - (nowMs < spanMs ? nowMs : nowMs % spanMs); // a remainder costs as much as all the rest
     if (ms >= aheadMs) return ms - spanMs;
     return ms < aheadMs - spanMs ? ms + spanMs : ms;
   }

@@ -1,5 +1,4 @@
 import { exchangeRoundsMax, TimedWord } from "../timed-word.ts";
-import type { Ejectable } from "./outlier-state.ts";
 
 /** Bytes that the count needs. */
 export const ejectedCountBytes = 16;
@@ -10,6 +9,11 @@ const doubtMs = 10_000;
 const countMask = 0xffff;
 const versionShift = 16;
 const versionMask = 0xfff;
+
+/** What the count sees of an instance: whether it holds a place among the ejected. */
+export interface PlaceHolder {
+  readonly outlier: { readonly held: boolean };
+}
 
 /**
  * How many of a service's instances are out, over all workers, with a bound that holds at every moment: a place is
@@ -24,10 +28,10 @@ export class EjectedCount {
   /** Bits: the count's bits when it was first found wrong. Time: when that was. */
   readonly #doubt: TimedWord;
   readonly #ratioMax: number;
-  readonly #instances: readonly Ejectable[];
+  readonly #instances: readonly PlaceHolder[];
 
   /** `byteOffset` is a multiple of 8. */
-  constructor(memory: SharedArrayBuffer, byteOffset: number, ratioMax: number, instances: readonly Ejectable[]) {
+  constructor(memory: SharedArrayBuffer, byteOffset: number, ratioMax: number, instances: readonly PlaceHolder[]) {
     this.#count = new TimedWord(memory, byteOffset);
     this.#doubt = new TimedWord(memory, byteOffset + 8);
     this.#ratioMax = ratioMax;
