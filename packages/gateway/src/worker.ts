@@ -1,3 +1,4 @@
+import { getHeapStatistics } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { unpackMessage, type PackedMessage } from "./control/pack-message.ts";
 import { WorkerHost } from "./control/worker-host.ts";
@@ -19,6 +20,7 @@ const host = new WorkerHost({
   timers: systemTimers,
   utilization: busyShare(),
   post,
+  beforeListening: collectGarbage,
   exit: () => process.exit(0),
   build: (log, metrics) => {
     // A promise that a user's middleware forgot must not take every connection of this thread down with it.
@@ -32,3 +34,12 @@ const host = new WorkerHost({
   },
 });
 port.on("message", (message: PackedMessage) => host.receive(unpackMessage(message)));
+
+/**
+ * What 100,000 routes leave behind when they are built would be collected while requests wait: moving what remains of it
+ * takes tens of milliseconds, and later collections find little to move. Where there is little now it is not worth it.
+ */
+function collectGarbage(): void {
+  const worthBytes = 64 * 1_048_576;
+  if (getHeapStatistics().used_heap_size > worthBytes) globalThis.gc?.(); // the launcher asks node for it
+}

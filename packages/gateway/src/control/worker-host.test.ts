@@ -57,6 +57,7 @@ function hosting(overrides: Partial<HostedProxy<Built>> = {}) {
     timers,
     utilization: () => 0.5,
     post: (message) => said.push(message),
+    beforeListening: () => void did.push("before listening"),
     exit: () => did.push("exit"),
     build: (given) => {
       log = given;
@@ -82,7 +83,7 @@ test("it says that it is there, prepares, commits and listens as told", async ()
   host.receive({ type: "listen" });
   await settled();
   assert.deepEqual(types(), ["booted", "prepared", "committed", "listening"]);
-  assert.deepEqual(did, ["commit 3"]);
+  assert.deepEqual(did, ["commit 3", "before listening"]);
   assert.deepEqual(
     said.find((message) => message.type === "committed"),
     { type: "committed", id: 7, revision: 3 },

@@ -48,6 +48,8 @@ export interface HostOptions<Prepared extends Discardable> {
   /** Busy share of the event loop since the last call, 0 to 1. */
   readonly utilization: () => number;
   readonly post: (message: FromWorker) => void;
+  /** Called before it listens: what keeps the thread busy for long is best done while nobody waits. */
+  readonly beforeListening: () => void;
   /** Called once when the worker has drained and may end. */
   readonly exit: () => void;
   readonly build: (log: Log, metrics: Metrics) => HostParts<Prepared>;
@@ -152,6 +154,7 @@ export class WorkerHost<Prepared extends Discardable> {
 
   async #listen(): Promise<void> {
     try {
+      this.#options.beforeListening();
       const addresses = await this.#parts.proxy.listen(this.#options.start.reusePort);
       this.#options.post({ type: "listening", addresses });
     } catch (error) {

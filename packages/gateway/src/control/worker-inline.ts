@@ -21,6 +21,7 @@ export const startInline: StartWorker = (start, events) => {
     timers: systemTimers,
     post,
     utilization: busyShare(),
+    beforeListening: () => {},
     exit: () => end("it has drained"),
     build: (log, metrics) => workerParts(start, log, metrics, post),
   });
