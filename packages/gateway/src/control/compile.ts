@@ -1,6 +1,6 @@
 import type { ChainEntry } from "@headgate/schema";
 import type { KindChange, SnapshotChange } from "../proxy/snapshot.ts";
-import { kindsInOrder, type Entry, type Version } from "./catalog/entry.ts";
+import { kindsInOrder, type CatalogKind, type Entry, type Version } from "./catalog/entry.ts";
 
 /** A change whose revision is not known yet. */
 export type CompiledChange = Omit<SnapshotChange, "revision">;
@@ -12,10 +12,13 @@ export type CompiledChange = Omit<SnapshotChange, "revision">;
  */
 export function compileChange(next: ReadonlyMap<Entry, Version | undefined>): CompiledChange | undefined {
   const change: { -readonly [K in keyof CompiledChange]: CompiledChange[K] } = {};
-  const differing = Map.groupBy(
-    [...next].filter(([entry, version]) => differs(entry.live, version)),
-    ([entry]) => entry.kind,
-  );
+  const differing = new Map<CatalogKind, [Entry, Version | undefined][]>();
+  for (const [entry, version] of next) {
+    if (!differs(entry.live, version)) continue;
+    const entries = differing.get(entry.kind);
+    if (entries === undefined) differing.set(entry.kind, [[entry, version]]);
+    else entries.push([entry, version]);
+  }
   for (const kind of kindsInOrder) {
     const entries = differing.get(kind);
     if (entries === undefined) continue;

@@ -1,5 +1,8 @@
 import type { Key, KeyValue } from "./store/store.ts";
 
+/** The text of a record, or what makes it when it is written: not while somebody waits for what it is a record of. */
+export type RecordText = string | (() => string);
+
 /** A stored resource as one text for the disk. What is live is UTF-8, or it would not have been valid. */
 export function recordOf({ value, createRevision, modRevision, version, lease }: KeyValue): string {
   return JSON.stringify([createRevision, modRevision, version, lease, value.toString("utf8")]);

@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
 import { DamagedFileError, OwnedByAnotherError, RecordFile, type SavedState } from "./last-good/record-file.ts";
+import type { RecordText } from "./last-good-record.ts";
 import { setAside } from "./last-good/set-aside.ts";
 
 export interface LastGoodOptions {
@@ -21,14 +22,14 @@ export interface LastGoodOptions {
 export interface LastGoodChange {
   readonly revision: number;
   readonly clusterId: string;
-  readonly set: Iterable<readonly [id: string, json: string]>;
+  readonly set: Iterable<readonly [id: string, json: RecordText]>;
   readonly delete: Iterable<string>;
 }
 
 export interface LastGoodState {
   readonly revision: number;
   readonly clusterId: string;
-  readonly records: Iterable<readonly [id: string, json: string]>;
+  readonly records: Iterable<readonly [id: string, json: RecordText]>;
 }
 
 /**
@@ -45,7 +46,7 @@ export interface LastGood {
   save(change: LastGoodChange): void;
   /** The same for a whole state; what it does not name is forgotten. */
   replaceAll(state: LastGoodState): void;
-  /** Writes now what waits. Does not throw: what cannot be written is tried again. */
+  /** Writes now all that waits. Does not throw: what cannot be written is tried again. */
   flush(): void;
   /** Writes what waits and closes the file. */
   close(): void;
@@ -56,7 +57,12 @@ interface Pending {
   clusterId: string;
   all: boolean;
   /** Merged by id: however long the disk is full, it holds no more than the configuration. */
-  readonly changes: Map<string, string | undefined>;
+  readonly changes: Map<string, RecordText | undefined>;
+}
+
+interface Writing {
+  readonly pending: Pending;
+  readonly steps: Generator<void, void, void>;
 }
 
 const coalesceMs = 100;
@@ -78,6 +84,8 @@ class FileLastGood implements LastGood {
   #file: RecordFile | undefined;
   #loaded: SavedState | undefined;
   #pending: Pending | undefined;
+  /** What is being written, step by step; `#pending` is what came since. */
+  #writing: Writing | undefined;
   #cancelTimer: (() => void) | undefined;
   /** What is in the file is not what the caller starts from: the first write must be a whole state. */
   #foreign = false;
@@ -112,7 +120,7 @@ class FileLastGood implements LastGood {
     for (const id of deleted) pending.changes.set(id, undefined);
     for (const [id, json] of set) pending.changes.set(id, json);
     // At once where nothing was written lately: what is killed a moment later starts with it. Much of it can wait until
-    // it is served: 100,000 resources keep this thread busy for most of a second.
+    // it is served: 100,000 resources keep this thread busy for most of a second, in parts.
     const waitMs = Math.max(0, this.#writtenMs + coalesceMs - this.#options.clock.now());
     this.#arm(pending.changes.size > manyRecords ? manyWaitMs : waitMs);
   }
@@ -125,22 +133,8 @@ class FileLastGood implements LastGood {
   }
 
   flush(): void {
-    const { clock, log, file: path, what = "configuration" } = this.#options;
-    const pending = this.#pending;
-    if (pending === undefined || this.#closed) return;
-    this.#disarm();
-    try {
-      if (this.#file === undefined) this.#open();
-      this.#file?.write({ ...pending, wallMs: clock.wall() });
-    } catch (error) {
-      this.#failed(error);
-      return;
-    }
-    this.#writtenMs = clock.now();
-    this.#pending = undefined;
-    this.#foreign = false;
-    if (this.#failures > 0) log.info({ file: path }, `The ${what} is saved to ${path} again.`);
-    this.#failures = 0;
+    // What is under way, then what came since; what fails waits for its next try.
+    while ((this.#writing ?? this.#pending) !== undefined) if (!this.#step()) return;
   }
 
   close(): void {
@@ -148,6 +142,53 @@ class FileLastGood implements LastGood {
     this.#disarm();
     this.#closed = true;
     this.#shut();
+  }
+
+  /**
+   * Writes a part of what waits: 100,000 records at once would hold up this thread for most of a second. False where it
+   * could not.
+   */
+  #step(): boolean {
+    const { clock, log, file: path, what = "configuration" } = this.#options;
+    if (this.#closed) return false;
+    this.#disarm();
+    try {
+      if (this.#file === undefined) this.#open();
+      this.#writing ??= this.#begin();
+      if (this.#writing?.steps.next().done === false) {
+        this.#arm(0);
+        return true;
+      }
+    } catch (error) {
+      this.#takeBack();
+      this.#failed(error);
+      return false;
+    }
+    this.#writing = undefined;
+    this.#writtenMs = clock.now();
+    if (this.#failures > 0) log.info({ file: path }, `The ${what} is saved to ${path} again.`);
+    this.#failures = 0;
+    if (this.#pending !== undefined) this.#arm(coalesceMs);
+    return true;
+  }
+
+  #begin(): Writing | undefined {
+    const pending = this.#pending;
+    if (pending === undefined || this.#file === undefined) return undefined;
+    this.#pending = undefined;
+    // What comes from now on is a difference to this; should it fail, `pending` still says that it is a whole state.
+    this.#foreign = false;
+    return { pending, steps: this.#file.write({ ...pending, wallMs: this.#options.clock.wall() }) };
+  }
+
+  /** What could not be written waits again, under what came since. */
+  #takeBack(): void {
+    const { pending } = this.#writing ?? {};
+    const newer = this.#pending;
+    this.#writing = undefined;
+    if (pending === undefined || newer?.all === true) return;
+    for (const [id, json] of newer?.changes ?? []) pending.changes.set(id, json);
+    this.#pending = newer === undefined ? pending : { ...newer, all: pending.all, changes: pending.changes };
   }
 
   /** Opens the file and returns what it holds; a damaged one is set aside and a new one made. */
@@ -220,6 +261,8 @@ class FileLastGood implements LastGood {
 
   #shut(): void {
     try {
+      this.#writing?.steps.return();
+      this.#writing = undefined;
       this.#file?.close();
     } catch {
       // Nothing of it is needed any more.
@@ -230,7 +273,7 @@ class FileLastGood implements LastGood {
   #arm(delayMs: number): void {
     this.#cancelTimer ??= this.#options.timers.after(delayMs, () => {
       this.#cancelTimer = undefined;
-      this.flush();
+      this.#step();
     });
   }
 

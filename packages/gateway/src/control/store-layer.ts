@@ -22,7 +22,7 @@ import { rejectedOf } from "./rejected.ts";
 import type { Report } from "./report.ts";
 import type { StoreStatus } from "./store-status.ts";
 import { Strays } from "./strays.ts";
-import { recordOf, recordsOf, kvOfRecord } from "./last-good-record.ts";
+import { recordOf, recordsOf, kvOfRecord, type RecordText } from "./last-good-record.ts";
 import { Registry } from "./registry/registry.ts";
 import { openStore, type OpenedStore } from "./store/open-store.ts";
 import type { Key, KeyValue } from "./store/store.ts";
@@ -220,12 +220,12 @@ export class StoreLayer {
   /** A change is live. */
   converged({ entries }: Converged): void {
     this.#judge();
-    const set: [string, string][] = [];
+    const set: [string, RecordText][] = [];
     const gone: string[] = [];
     for (const { kind, name, live } of entries) {
-      const key = resourceKey(this.prefix, kind, name);
-      if (live?.kv === undefined) gone.push(key);
-      else if (!this.#onDisk.has(live.kv)) set.push([key, recordOf(live.kv)]);
+      const kv = live?.kv;
+      if (kv === undefined) gone.push(resourceKey(this.prefix, kind, name));
+      else if (!this.#onDisk.has(kv)) set.push([kv.key, () => recordOf(kv)]);
     }
     this.#onDisk = nothing;
     this.#remember(set, gone);
@@ -242,7 +242,7 @@ export class StoreLayer {
     if (report.judge("store", problems)) events.publish({ type: "rejected", problems: report.problems });
   }
 
-  #remember(set: readonly [string, string][], gone: readonly string[]): void {
+  #remember(set: readonly [string, RecordText][], gone: readonly string[]): void {
     const { revision } = this.#options.converger;
     this.#lastGood.save({ revision, clusterId: this.#replicator.clusterId, set, delete: gone });
   }

@@ -72,7 +72,7 @@ test("nobody is told to use what was deleted", () => {
 
 for (const [what, again, problems] of [
   ["as it was", service, []],
-  ["as something else", { ...service, balance: { policy: "round-robin" } }, []],
+  ["as something else", { ...service, balance: "round-robin" }, []],
   ["as something that is not valid", { instances: 7 }, ["services/s"]],
 ] as const) {
   test(`what was deleted and is written again ${what} is there again for all`, () => {

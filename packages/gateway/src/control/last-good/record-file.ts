@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
+import type { RecordText } from "../last-good-record.ts";
 
 /** What was saved as a whole. */
 export interface SavedState {
@@ -21,7 +22,7 @@ export interface RecordWrite {
   /** Whether `changes` is everything: what it does not name goes. */
   readonly all: boolean;
   /** Undefined: deleted. */
-  readonly changes: ReadonlyMap<string, string | undefined>;
+  readonly changes: ReadonlyMap<string, RecordText | undefined>;
 }
 
 /** The file is not what this wrote, or no longer. */
@@ -50,6 +51,9 @@ const openBusyMs = 1_000;
 const busyMs = 50;
 /** The log is cut to this after it was merged into the file. */
 const logBytesMax = 4 * 1_048_576;
+
+/** Some milliseconds. */
+const recordsPerStep = 1_000;
 
 interface StateRow {
   readonly revision: number;
@@ -123,19 +127,26 @@ export class RecordFile {
     this.#transaction(() => this.#own());
   }
 
-  /** Saves a state in one transaction. Throws SQLite's error, an OwnedByAnotherError or a DamagedFileError. */
-  write(write: RecordWrite): void {
+  /**
+   * Saves a state in one transaction, in steps between which the caller may do something else, but with this file. It is
+   * saved when there is no further step; what is ended before is undone. A step throws SQLite's error, an
+   * OwnedByAnotherError or a DamagedFileError.
+   */
+  *write(write: RecordWrite): Generator<void, void, void> {
     // A file that was deleted or replaced can still be written to, and nobody would ever read it.
     if (statSync(this.#path, { throwIfNoEntry: false })?.ino !== this.#inode) {
       throw new DamagedFileError("it was deleted or replaced while it was open");
     }
     try {
-      this.#transaction(() => {
-        this.#own();
-        this.#save(write);
-      });
+      this.#database.exec("BEGIN IMMEDIATE");
+      this.#own();
+      yield* this.#save(write);
+      this.#database.exec("COMMIT");
     } catch (error) {
       throw asDamage(error);
+    } finally {
+      // After some failures SQLite has rolled back by itself.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
     }
   }
 
@@ -176,22 +187,25 @@ export class RecordFile {
     this.#owned = true;
   }
 
-  #save({ revision, clusterId, wallMs, all, changes }: RecordWrite): void {
+  *#save({ revision, clusterId, wallMs, all, changes }: RecordWrite): Generator<void, void, void> {
     const { clear, checksum, remove, put, setState } = this.#statements;
     if (all) clear.run();
     const before = all ? undefined : this.#state();
     let count = before?.count ?? 0;
     let sum = before?.sum ?? 0;
-    for (const [id, json] of changes) {
+    let written = 0;
+    for (const [id, text] of changes) {
+      if (++written % recordsPerStep === 0) yield;
       const known = all ? undefined : checksum.get(id)?.checksum;
       if (typeof known === "number") {
         count--;
         sum -= known;
       }
-      if (json === undefined) {
+      if (text === undefined) {
         if (known !== undefined) remove.run(id);
         continue;
       }
+      const json = typeof text === "function" ? text() : text;
       const fresh = checksumOf(id, json);
       put.run(id, json, fresh);
       count++;
