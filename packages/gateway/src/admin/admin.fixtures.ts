@@ -133,6 +133,7 @@ export async function admin(t: TestContext, given: Partial<AdminParts> = {}, ext
       backing: () => undefined,
       ...{ state: () => undefined, report: () => undefined },
     }),
+    health: () => ({ instances: 3, up: 3, notUp: [] }),
     circuits: { list: () => [], order: () => undefined },
     events,
     store: () => undefined,

@@ -2,6 +2,7 @@ import type { GatewaySettings, Resources } from "@headgate/schema";
 import type { Changes } from "../control/change/changes.ts";
 import type { ResourceView } from "../control/catalog/view.ts";
 import type { Circuits } from "../control/health/circuits.ts";
+import type { HealthOverview } from "../control/health/overview.ts";
 import type { Instances } from "../control/registry/instances.ts";
 import type { SourceStatus } from "../control/registry/sources.ts";
 import type { EventBus } from "../control/events.ts";
@@ -42,6 +43,8 @@ export interface AdminParts {
   readonly check: (documents: readonly unknown[]) => Promise<readonly ReportedProblem[]>;
   readonly instances: Instances;
   readonly circuits: Pick<Circuits, "list" | "order">;
+  /** How all instances are, in short. */
+  readonly health: () => HealthOverview;
   /** The sources of instances beside the store. */
   readonly discovery: () => readonly SourceStatus[];
   readonly events: EventBus;

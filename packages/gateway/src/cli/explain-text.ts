@@ -1,4 +1,5 @@
 import { formatDuration } from "@headgate/schema";
+import type { StateText } from "../control/health/instance-state.ts";
 import type {
   Destination,
   ExplainedCandidate,
@@ -6,6 +7,7 @@ import type {
   ExplainedStep,
   Explanation,
 } from "../control/explanation.ts";
+import { whyText } from "./instances.ts";
 
 /** An explanation as lines for people. */
 export function formatExplanation(explanation: Explanation): string {
@@ -92,11 +94,24 @@ function serviceLines(service: ExplainedService, share: string): string[] {
   if (retry !== undefined) facts.push(retryText(retry.attempts));
   return [
     `  ${service.service}:${share} ${facts.join(", ")}${origin(service.origin)}`,
+    ...circuitLines(service),
     ...service.instances.map(
-      ({ address, weight, zone, origin: where }) =>
-        `    ${address} weight ${weight}${zone === undefined ? "" : ` zone ${zone}`}${origin(where)}`,
+      ({ address, weight, zone, origin: where, state, ...rest }) =>
+        `    ${address} weight ${weight}${zone === undefined ? "" : ` zone ${zone}`}` +
+        `${state === undefined ? "" : `, ${state}${reasonText(rest)}`}${origin(where)}`,
     ),
+    ...(service.panic === true ? ["    Too few are well: health is not looked at, all are used."] : []),
   ];
+}
+
+function circuitLines({ circuit }: ExplainedService): string[] {
+  if (circuit === undefined) return [];
+  return [`    circuit breaker ${circuit.state}${circuit.forced === undefined ? "" : ", held"}${reasonText(circuit)}`];
+}
+
+function reasonText(state: Pick<StateText, "reason" | "until">): string {
+  const text = whyText(state);
+  return text === "" ? "" : `: ${text}`;
 }
 
 function balanceText(balance: NonNullable<ExplainedService["balance"]>): string {

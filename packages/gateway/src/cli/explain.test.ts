@@ -69,6 +69,36 @@ test("a document is explained offline, with file and line", async () => {
   assert.match(out, /^ {2}2\. \(skipped\) rate-limit \{"limit":5,"per":"1s"\}, route \(a\.yaml:6\)$/m);
 });
 
+test("a gateway that runs tells how instances and breakers are, too", async (t) => {
+  const since = "2026-01-01T00:00:00.000Z";
+  const explanation = {
+    ...{ request: { method: "GET", target: "/x", client: "127.0.0.1" }, outcome: "route", reason: "Route x takes it." },
+    ...{ candidates: [], leftOut: 0, chain: [] },
+    destinations: [
+      {
+        ...{ service: "users", exists: true, weight: 1, share: 1, panic: true },
+        circuit: { service: "users", state: "open", forced: "open", by: "ann", reason: "held open by ann", since },
+        instances: [
+          { address: "a:1", weight: 1, state: "up", since },
+          { address: "b:1", weight: 1, state: "ejected", reason: "5 failures in a row", since, until: since },
+        ],
+      },
+    ],
+  };
+  const { address } = await fakeAdmin(t, { "POST /v1/explain": [200, explanation] });
+  const { out, code } = await run(["GET", "/x", "--admin", address, "--token", "t0ken"]);
+  assert.equal(code, 0);
+  assert.deepEqual(out.slice(out.indexOf("Services:")).split("\n"), [
+    "Services:",
+    "  users: 100 %, ",
+    "    circuit breaker open, held: held open by ann",
+    "    a:1 weight 1, up",
+    "    b:1 weight 1, ejected: 5 failures in a row, until 00:00:00Z",
+    "    Too few are well: health is not looked at, all are used.",
+    "",
+  ]);
+});
+
 test("the exit code tells whether a route takes it", async () => {
   assert.equal((await run(["POST", "/users/7", "-H", "Host: api.test", "-c", "a.yaml"])).code, 1);
   assert.equal((await run(["GET", "/users/7", "-H", "Host: api.test", "-c", "a.yaml"])).code, 0);

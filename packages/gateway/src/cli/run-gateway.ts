@@ -235,6 +235,7 @@ class Gateway implements RunningGateway {
       check: (documents) => configuration.check(documents),
       instances: configuration.instances,
       circuits: configuration.circuits,
+      health: () => configuration.health(),
       discovery: () => configuration.sources.status(),
       events: configuration.events,
       store: () => store?.status(),

@@ -39,6 +39,7 @@ export const status = {
   nodes: [gatewayNode("gw1", { self: true })],
   confirmations: [],
   problems: [],
+  health: { instances: 3, up: 3, notUp: [] },
   discovery: [],
   listening: ["0.0.0.0:8080"],
   admin: "127.0.0.1:9080",

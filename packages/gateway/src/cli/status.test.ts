@@ -23,6 +23,15 @@ test("status says what runs, where, and what is wrong, and ends in 0", async (t)
       }),
       gatewayNode("gw1", { self: true }),
     ],
+    health: {
+      ...{ instances: 1_204, up: 1_101, more: 102 },
+      notUp: [
+        {
+          ...{ service: "users", address: "a:1", state: "ejected", reason: "5 failures in a row" },
+          ...{ since: "2026-01-02T03:04:00.000Z", until: "2026-01-02T03:04:30.000Z" },
+        },
+      ],
+    },
     confirmations: [{ change: "c1", before: "2026-01-02T03:05:00.000Z" }],
   };
   const { code, out } = await run(t, { "GET /v1/status": [200, answer] }, ["status"]);
@@ -34,10 +43,15 @@ test("status says what runs, where, and what is wrong, and ends in 0", async (t)
     "  source      etcd://127.0.0.1:2379/headgate/ (connected)",
     "  revision    42, live for 7s",
     "  workers     2 running, 1 starting, 3 replaced",
+    "  instances   1,204, 1,101 up",
     "",
     "GATEWAY  REVISION  SOURCE  REJECTED  VERSION  ADMIN           LISTENS ON",
     "gw1      42        live    0         1.2.3    127.0.0.1:9080  0.0.0.0:8080",
     "gw0      41        live    1         1.2.3    127.0.0.1:9080  0.0.0.0:8080",
+    "",
+    "SERVICE  NOT UP  STATE    WHY",
+    "users    a:1     ejected  5 failures in a row, until 03:04:30Z",
+    "and 102 more: headgate instances",
     "",
     "Problems:",
     "  /headgate/routes/a (revision 41): routes.a.to: there is no service",

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { HealthOverview } from "../control/health/overview.ts";
 import type { StoreStatus } from "../control/store-status.ts";
 import type { SourceStatus } from "../control/registry/sources.ts";
 import type { ReportedProblem } from "../control/report.ts";
@@ -10,7 +11,8 @@ import {
   type CommonFlags,
 } from "./admin-command.ts";
 import { problemText } from "./command-error.ts";
-import { spanText, table, timeText, type Paint } from "./output.ts";
+import { paintState, whyText } from "./instances.ts";
+import { grouped, spanText, table, timeText, type Paint } from "./output.ts";
 
 /** What the admin API answers to `GET /v1/status`. */
 export interface StatusAnswer {
@@ -30,6 +32,7 @@ export interface StatusAnswer {
   readonly nodes: StoreStatus["nodes"];
   readonly confirmations: StoreStatus["confirmations"];
   readonly problems: readonly ReportedProblem[];
+  readonly health: HealthOverview;
   readonly discovery: readonly SourceStatus[];
   readonly listening: readonly string[];
   readonly admin: string;
@@ -51,11 +54,12 @@ async function status({ client, print, paint }: CommandContext): Promise<number>
 }
 
 function statusText(answer: StatusAnswer, paint: Paint): string {
-  const { nodes, confirmations } = answer;
+  const { nodes, confirmations, health } = answer;
   const problems = problemLines(answer);
   const parts = [
     gatewayText(answer, paint),
     ...(nodes.length === 0 ? [] : [nodeTable(nodes, paint)]),
+    ...(health.notUp.length === 0 ? [] : [notUpTable(health, paint)]),
     ...(problems.length === 0
       ? []
       : [`Problems:\n${problems.map((line) => `  ${paint.bad(line.replaceAll("\n", "\n  "))}\n`).join("")}`]),
@@ -87,6 +91,7 @@ function gatewayText(answer: StatusAnswer, paint: Paint): string {
     ["source", sourceText(answer, paint)],
     ["revision", revision === 0 ? "none yet" : `${revision}, ${configSource === "cache" ? cached : `live for ${age}`}`],
     ["workers", workerText(answer.workers)],
+    ["instances", instanceCounts(answer.health, paint)],
   ];
   const id = answer.node === null ? "" : ` ${answer.node}`;
   const first = `Gateway${id}: ${state} for ${spanText(uptimeSeconds)} (Headgate ${version}, Node ${runtime}, pid ${pid})`;
@@ -106,6 +111,19 @@ function workerText(workers: StatusAnswer["workers"]): string {
   const counts = [...states].map(([state, group]) => `${group.length} ${state}`);
   const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
   return [...counts, ...(restarts === 0 ? [] : [`${restarts} replaced`])].join(", ");
+}
+
+function instanceCounts({ instances, up }: HealthOverview, paint: Paint): string {
+  return up === instances
+    ? `${grouped(instances)}, all up`
+    : `${grouped(instances)}, ${paint.bad(`${grouped(up)} up`)}`;
+}
+
+/** The instances that are not up, and why. */
+export function notUpTable({ notUp, more = 0 }: HealthOverview, paint: Paint): string {
+  const rows = notUp.map((one) => [one.service, one.address, paintState(one.state, paint), whyText(one)]);
+  const rest = more === 0 ? "" : `and ${grouped(more)} more: headgate instances\n`;
+  return `${table(["SERVICE", "NOT UP", "STATE", "WHY"], rows)}${rest}`;
 }
 
 /** The gateways on a store, the one that answers first. */

@@ -1,5 +1,5 @@
 import { fitting, grouped, table, type Paint } from "./output.ts";
-import { nodeTable, problemLines, type StatusAnswer } from "./status.ts";
+import { nodeTable, notUpTable, problemLines, type StatusAnswer } from "./status.ts";
 import type { Rates, RouteRates } from "./traffic.ts";
 
 /** What `top` shows at one time. */
@@ -16,6 +16,7 @@ export interface Frame {
 const routesMin = 3;
 const problemsMax = 10;
 const nodesMax = 20;
+const notUpMax = 10;
 
 /** A frame as lines that fit into so many columns and rows. Pure. */
 export function frameLines(
@@ -24,7 +25,7 @@ export function frameLines(
   columns: number,
   rows: number,
 ): readonly string[] {
-  const { node, revision, nodes, configSource } = status;
+  const { node, revision, nodes, configSource, health } = status;
   const cached = configSource === "cache" ? paint.doubtful(" (saved: the store does not answer)") : "";
   const head = [
     `${paint.strong("headgate top")}  ${node ?? status.admin}  revision ${revision}${cached}  ${status.phase}`,
@@ -34,6 +35,7 @@ export function frameLines(
   const problems = problemLines(status).map((line) => paint.bad(line.replaceAll(/\s*\n\s*/g, "; ")));
   const foot = [
     ...(nodes.length > 1 ? ["", ...limited(linesOf(nodeTable(nodes, paint)), nodesMax, "gateways")] : []),
+    ...(health.notUp.length === 0 ? [] : ["", ...limited(linesOf(notUpTable(health, paint)), notUpMax, "instances")]),
     ...(problems.length === 0 ? [] : ["", ...limited(problems, problemsMax, "problems")]),
   ];
   const summary = [...head, ...totals(rates, paint), ""];

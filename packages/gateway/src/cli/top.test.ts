@@ -135,20 +135,29 @@ test("what does not fit is counted: routes, gateways and problems", () => {
     message: `problem ${index}`,
     hint: "mend it",
   }));
+  const notUp = Array.from({ length: 15 }, (_, index) => ({
+    ...{ service: "users", address: `a${index}:1`, state: "unhealthy" as const, reason: "3 checks failed" },
+  }));
   const nodes = Array.from({ length: 25 }, (_, index) => gatewayNode(`gw${index}`));
   const lines = frameLines(
-    { status: { ...status, nodes, problems, configSource: "cache" }, rates, failure: undefined },
+    {
+      status: { ...status, nodes, problems, configSource: "cache", health: { instances: 20, up: 5, notUp } },
+      rates,
+      failure: undefined,
+    },
     paintFor(true, {}),
     200,
-    60,
+    80,
   );
   const shown = lines.map(stripVTControlCharacters);
-  assert.ok(shown.length <= 60);
+  assert.ok(shown.length <= 80);
   assert.match(shown[0] ?? "", /saved: the store does not answer/);
   assert.match(shown[1] ?? "", /^12,345 requests\/s .*p50 1\.50 s {3}p99 -$/);
   assert.ok(shown.some((line) => /^\(no route\) +1,000 /.test(line)));
   assert.ok(shown.some((line) => /^and \d+ more routes$/.test(line)));
   assert.ok(shown.some((line) => /^and 7 more gateways$/.test(line)));
+  assert.ok(shown.some((line) => /^users +a0:1 +unhealthy +3 checks failed$/.test(line)));
+  assert.ok(shown.some((line) => /^and 7 more instances$/.test(line)));
   assert.equal(shown.at(-1), "and 3 more problems");
   assert.ok(shown.includes("problem 0; mend it"));
   assert.ok(lines.some((line) => line.includes("\u001b[31m5xx 2.0/s")));

@@ -24,6 +24,7 @@ import { checkOver } from "./health/check.ts";
 import type { Circuits } from "./health/circuits.ts";
 import { showHealth } from "./health/health-metrics.ts";
 import { Monitor } from "./health/monitor.ts";
+import type { HealthOverview } from "./health/overview.ts";
 import { Reports } from "./health/reports.ts";
 import { isKind, normalizePrefix, resourceKey } from "./layout.ts";
 import type { PluginBuilder } from "./plugins.ts";
@@ -139,6 +140,11 @@ export class Configuration {
       : undefined;
   }
 
+  /** How all instances are, in short. */
+  health(): HealthOverview {
+    return this.#monitor.overview();
+  }
+
   get circuits(): Circuits {
     return this.#monitor.circuits;
   }
@@ -160,8 +166,9 @@ export class Configuration {
   }
 
   #createMonitor(): Monitor {
-    const { clock, timers, random, log } = this.#options;
+    const { clock, timers, random, log, settings } = this.#options;
     return new Monitor({
+      ...(settings.zone === undefined ? {} : { zone: settings.zone }),
       ...{ clock, timers, random, log, check: checkOver(timers) },
       publish: (event) => this.events.publish(event),
       sourceOf: (service) => this.#discovery.sourceOf(service),
@@ -244,7 +251,7 @@ export class Configuration {
   async explain(input: ExplainInput): Promise<Explanation> {
     await this.#routing.ready();
     const resources = { ...this.live, services: this.#discovery.services };
-    return explain(input, resources, this.#origins, this.#routing.router);
+    return explain(input, resources, this.#origins, this.#routing.router, this.#monitor);
   }
 
   /** What is wrong with documents; changes nothing. */

@@ -155,6 +155,19 @@ test("each part tells where it was written, or the nearest part around it", () =
   assert.equal(told.chain[0]?.origin, undefined);
 });
 
+test("where it is known how services and instances are, it is told", () => {
+  const state = { state: "unhealthy", reason: "3 checks failed", since: "2026-01-01T00:00:00.000Z" } as const;
+  const circuit = { service: "users", state: "open", reason: "60% failed" } as const;
+  const told = explain({ method: "GET", url: "/users/7" }, resources, undefined, routerOf(resources), {
+    state: (name, address) => (name === "users" && address === "127.0.0.1:3001" ? state : undefined),
+    service: (name) => (name === "users" ? { circuit, panic: true } : {}),
+  });
+  const [users, missing] = told.destinations;
+  assert.deepEqual(users?.instances, [{ address: "127.0.0.1:3001", weight: 1, ...state }]);
+  assert.deepEqual([users.circuit, users.panic], [circuit, true]);
+  assert.deepEqual([missing?.exists, missing?.circuit], [false, undefined]);
+});
+
 test("the router that is given is asked, and it tells the same as one that is built for the request", () => {
   const router = routerOf(resources);
   const asked = { method: "GET", url: "http://api.test/users/7" };

@@ -7,6 +7,7 @@ import { normalizeTarget } from "../proxy/router/normalize.ts";
 import { parsePattern, patternTakes } from "../proxy/router/pattern.ts";
 import type { Candidate, Found, Router } from "../proxy/router/router.ts";
 import type { Destination, ExplainedCandidate, ExplainedService, ExplainedStep, Explanation } from "./explanation.ts";
+import type { Monitor } from "./health/monitor.ts";
 import { redactPredicate, redactSettings } from "./redact.ts";
 import { routerOf } from "./routing.ts";
 
@@ -40,6 +41,11 @@ export function parseExplainInput(value: unknown): ExplainInput {
 /** Where a document's path (`["routes", "users", "match"]`) was written, as `file:line`; undefined where it is unknown. */
 export type Origins = (path: readonly (string | number)[]) => string | undefined;
 
+/** How services and instances are. */
+export type Health = Pick<Monitor, "state" | "service">;
+
+const unknownHealth: Health = { state: () => undefined, service: () => ({}) };
+
 /** Candidates whose host and path match, at most; the rest is counted. */
 const candidatesMax = 50;
 /** Routes of another host or path that come closest. */
@@ -53,12 +59,14 @@ const nearestSearchMax = 10_000;
  * cannot disagree with them. Throws a ZodError for input that is no request.
  *
  * @param router the routes of `resources`; without it one is built, which is for whoever asks once
+ * @param health how services and instances are; without it nothing is said of that
  */
 export function explain(
   input: ExplainInput,
   resources: Resources,
   origins: Origins = () => undefined,
   router: Router<RouteResource> = routerOf(resources),
+  health: Health = unknownHealth,
 ): Explanation {
   const parsed = explainInput.parse(input);
   const client = readClient(parsed.client, parsed.url);
@@ -90,7 +98,7 @@ export function explain(
     ...outcomeOf(found, router, request, client, at),
     ...candidatesOf(found, router, request, client, resources, at),
     chain: found === undefined ? [] : chainOf(found, resources, request, client, at),
-    ...destinationsOf(found, resources, at),
+    ...destinationsOf(found, (service) => serviceOf(service, resources, at, health)),
   };
 }
 
@@ -283,29 +291,30 @@ function chainOf(
 
 function destinationsOf(
   found: Found<RouteResource> | undefined,
-  resources: Resources,
-  at: OriginFinder,
+  explained: (service: string) => ExplainedService,
 ): Pick<Explanation, "destinations" | "fallback"> {
   const to = found?.value.to ?? [];
   const fallback = found?.value.fallback;
   const total = to.reduce((sum, { weight }) => sum + weight, 0);
   const destinations = to.map(({ service, weight }): Destination => ({
-    ...serviceOf(service, resources, at),
+    ...explained(service),
     weight,
     share: total === 0 ? 0 : weight / total,
   }));
   if (fallback === undefined) return { destinations };
-  if ("service" in fallback) return { destinations, fallback: serviceOf(fallback.service, resources, at) };
+  if ("service" in fallback) return { destinations, fallback: explained(fallback.service) };
   return { destinations, fallback: { respond: { status: fallback.respond.status } } };
 }
 
-function serviceOf(name: string, resources: Resources, at: OriginFinder): ExplainedService {
+function serviceOf(name: string, resources: Resources, at: OriginFinder, health: Health): ExplainedService {
   const service = resources.services[name];
   if (service === undefined) return { service: name, exists: false, instances: [] };
   const { protocol, balance, timeouts, retry, pool } = service;
   const instances = service.instances.map((instance, index) => ({
     ...instance,
     ...at("services", name, "instances", index),
+    ...health.state(name, instance.address),
   }));
-  return { service: name, exists: true, protocol, balance, timeouts, retry, pool, instances, ...at("services", name) };
+  const facts = { protocol, balance, timeouts, retry, pool, instances };
+  return { service: name, exists: true, ...facts, ...health.service(name), ...at("services", name) };
 }

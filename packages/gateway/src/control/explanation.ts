@@ -1,4 +1,6 @@
 import type { InstanceResource, ServiceResource } from "@headgate/schema";
+import type { CircuitText } from "./health/circuits.ts";
+import type { StateText } from "./health/instance-state.ts";
 import type { PredicateResult } from "../proxy/router/conditions.ts";
 
 /** What would become of one request; plain data, the answer of `POST /v1/explain`. Secrets are redacted. */
@@ -79,7 +81,12 @@ export interface ExplainedService {
   readonly timeouts?: ServiceResource["timeouts"];
   readonly retry?: ServiceResource["retry"];
   readonly pool?: ServiceResource["pool"];
-  readonly instances: readonly (InstanceResource & { readonly origin?: string })[];
+  /** With their state, where a gateway that runs was asked. */
+  readonly instances: readonly (InstanceResource & { readonly origin?: string } & Partial<StateText>)[];
+  /** Its own circuit breaker, where it has one. */
+  readonly circuit?: CircuitText;
+  /** So few instances are well that health is not looked at: all are used. */
+  readonly panic?: true;
   readonly origin?: string;
 }
 

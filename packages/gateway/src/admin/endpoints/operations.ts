@@ -67,6 +67,7 @@ function status(parts: AdminParts): object {
     liveSince: report.revision === 0 ? null : new Date(report.liveSinceWallMs).toISOString(),
     ...origin(parts),
     problems: report.problems,
+    health: parts.health(),
     discovery: parts.discovery(),
     listening: parts.addresses().map(({ address }) => address),
     admin: parts.adminAddress(),

@@ -79,6 +79,13 @@ export function itemSchema(value: JsonSchema): JsonSchema {
 
 const sources = ["dns", "consul", "nacos", "kubernetes"];
 
+const stateProperties = {
+  state: { enum: stateNames },
+  "reason?": { ...text, description: "Why it is in that state." },
+  "since?": time,
+  "until?": { ...time, description: "When the state ends by itself." },
+};
+
 const instances = list(
   map({
     address: text,
@@ -90,10 +97,7 @@ const instances = list(
     "held?": { ...yes, description: "It vanished with most of its service, and is kept for now." },
     source: { enum: ["registry", "written", ...sources] },
     "health?": { ...any, description: "Its last report." },
-    state: { enum: stateNames },
-    "reason?": { ...text, description: "Why it is in that state." },
-    "since?": time,
-    "until?": { ...time, description: "When the state ends by itself." },
+    ...stateProperties,
   }),
 );
 
@@ -185,6 +189,12 @@ export const results = {
     nodes: list(node),
     confirmations: list(confirmation),
     problems,
+    health: map({
+      instances: { ...whole, description: "Of all services." },
+      up: { ...whole, description: "Those that are up, or starting." },
+      notUp: list(map({ service: text, address: text, ...stateProperties })),
+      "more?": { ...whole, description: "Not named one by one." },
+    }),
     discovery: list(discoverySource),
     listening: list(text),
     admin: text,

@@ -71,6 +71,12 @@ export class Circuits {
     });
   }
 
+  /** That of a service as a whole; `undefined` where it has none and none is held. */
+  whole(watched: WatchedService): CircuitText | undefined {
+    const text = this.#text(watched, undefined, watched.circuit);
+    return watched.resource.circuitBreaker === undefined && text.forced === undefined ? undefined : text;
+  }
+
   /** Holds a breaker, or lets it go. `undefined`: there is none. Throws a RangeError where too many are held. */
   order(service: string, instance: string | undefined, order: CircuitOrder, author: string): CircuitText | undefined {
     const watched = this.#options.services.get(service);

@@ -13,10 +13,11 @@ import type { FoundInstance } from "../registry/source.ts";
 import { Announcer } from "./announcer.ts";
 import type { RunCheck } from "./check.ts";
 import type { CheckState } from "./check-state.ts";
-import { Circuit, isCircuitName, isoTime } from "./circuit.ts";
-import { Circuits } from "./circuits.ts";
+import { Circuit, isCircuitName } from "./circuit.ts";
+import { Circuits, type CircuitText } from "./circuits.ts";
 import type { StateText } from "./instance-state.ts";
 import { biasesOf } from "./load-bias.ts";
+import { isPanicking, overviewOf, stateText, type HealthOverview } from "./overview.ts";
 import { Prober } from "./prober.ts";
 import { hasLoad, hasStatus, type InstanceReport } from "./report.ts";
 import { serviceBreaker, viewInstance } from "./views.ts";
@@ -31,6 +32,8 @@ export interface MonitorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly check: RunCheck;
+  /** Where this gateway stands. */
+  readonly zone?: string;
   readonly publish: (event: GatewayEvent) => void;
   /** Where the instances of a service come from, beside those that are written down. */
   readonly sourceOf: (service: string) => DiscoverSettings | undefined;
@@ -40,6 +43,14 @@ export interface MonitorOptions {
   readonly report: (name: string, address: string) => InstanceReport | undefined;
   /** An instance that vanished from where it was found and was kept all the same failed a check. */
   readonly onHeldSick: (source: DiscoverSettings, address: string) => void;
+}
+
+/** What is to be told of a service as a whole. */
+export interface ServiceHealth {
+  /** Its own breaker; absent where it has none and none is held. */
+  readonly circuit?: CircuitText;
+  /** So few instances are well that health is not looked at. */
+  readonly panic?: true;
 }
 
 /**
@@ -134,14 +145,22 @@ export class Monitor {
   /** What is shown of an instance; `undefined` where no service of that name uses it. */
   state(service: string, address: string): StateText | undefined {
     const shown = this.#services.get(service)?.shown.get(address);
-    if (shown === undefined) return undefined;
-    const { clock } = this.#options;
-    const { state, reason, sinceWallMs, untilMs } = shown;
+    return shown && stateText(shown, this.#options.clock);
+  }
+
+  /** How all instances are, in short. */
+  overview(): HealthOverview {
+    return overviewOf(this.#services, this.#options.clock);
+  }
+
+  /** What is to be told of a service as a whole; empty where there is nothing. */
+  service(name: string): ServiceHealth {
+    const watched = this.#services.get(name);
+    if (watched === undefined) return {};
+    const circuit = this.circuits.whole(watched);
     return {
-      state,
-      ...(reason === undefined ? {} : { reason }),
-      since: new Date(sinceWallMs).toISOString(),
-      ...(untilMs === undefined ? {} : { until: isoTime(clock, untilMs) }),
+      ...(circuit === undefined ? {} : { circuit }),
+      ...(isPanicking(watched, this.#options.zone) ? { panic: true } : {}),
     };
   }
 

@@ -8,7 +8,7 @@ const exactCandidatesMax = 16;
 /** How long what was seen of more candidates is used. What is picked is looked at again at every pick. */
 const lookEveryMs = 10;
 /** Share of the own zone's weight that must be available for the zone to be preferred. */
-const zoneShareMin = 0.5;
+export const zoneShareMin = 0.5;
 
 export interface SelectionOptions {
   /** Only instances of this zone, while enough of them are available. Undefined: zones do not matter. */
