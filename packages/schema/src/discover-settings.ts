@@ -37,7 +37,7 @@ export interface ConsulSettings {
   /** Whether only instances are used that pass all their checks. */
   readonly passing: boolean;
   readonly token?: string;
-  /** PEM. Absent: the system's. */
+  /** PEM. Absent: the authorities that Node.js knows. */
   readonly ca?: string;
 }
 
@@ -52,7 +52,7 @@ export interface NacosSettings {
   readonly clusters: readonly string[];
   readonly username?: string;
   readonly password?: string;
-  /** PEM. Absent: the system's. */
+  /** PEM. Absent: the authorities that Node.js knows. */
   readonly ca?: string;
 }
 
@@ -66,6 +66,6 @@ export interface KubernetesSettings {
   /** Without a final slash. Absent: the cluster that the gateway runs in, with its account. */
   readonly url?: string;
   readonly token?: string;
-  /** PEM. Absent: the system's. */
+  /** PEM. Absent: the authorities that Node.js knows. */
   readonly ca?: string;
 }

@@ -15,7 +15,7 @@ export interface HttpQuestion {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as a form. */
   readonly form?: Readonly<Record<string, string>>;
-  /** PEM; absent: the system's. */
+  /** PEM; absent: the authorities that Node.js knows. */
   readonly ca?: string | undefined;
   /** Until the whole answer is there; of a stream, until its head is. */
   readonly timeoutMs: number;
@@ -100,7 +100,9 @@ async function* linesOf(
     }
     if (chunk.done === true) return;
     next();
-    const lines = (rest + decoder.decode(chunk.value, { stream: true })).split("\n");
+    const text = decoder.decode(chunk.value, { stream: true });
+    // A long line comes in many pieces, and is put together once.
+    const lines = text.includes("\n") ? (rest + text).split("\n") : [rest + text];
     rest = lines.pop() ?? "";
     if (rest.length > lineBytesMax) throw new Error(`sent a line of more than ${lineBytesMax} bytes`);
     yield* lines.filter((line) => line.trim() !== "");
@@ -123,7 +125,9 @@ class Call {
   readonly #question: HttpQuestion;
   readonly #client: ClientRequest;
   readonly #answered: Promise<IncomingMessage>;
-  readonly #onAbort = (): void => void this.#client.destroy(new Error("was left alone"));
+  readonly #onAbort = (): void => this.#giveUp("was left alone");
+  /** Why it was ended from here: what node tells then depends on how far it was. */
+  #reason: string | undefined;
   #cancelDeadline: (() => void) | undefined;
 
   constructor(question: HttpQuestion) {
@@ -156,8 +160,13 @@ class Call {
     this.#cancelDeadline?.();
     this.#cancelDeadline = this.#question.timers.after(delayMs, () => {
       onLate();
-      this.#client.destroy(new Error(`did not answer within ${Math.round(delayMs / 1_000)} s`));
+      this.#giveUp(`did not answer within ${Math.round(delayMs / 1_000)} s`);
     });
+  }
+
+  #giveUp(reason: string): void {
+    this.#reason ??= reason;
+    this.#client.destroy(new Error(reason));
   }
 
   end(): void {
@@ -169,8 +178,7 @@ class Call {
   /** The same, told of the place. */
   explain(error: unknown): Error {
     const { origin, pathname } = new URL(this.#question.url);
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const reason = code === "ECONNRESET" ? "broke the connection off" : messageOf(error);
+    const reason = this.#reason ?? reasonOf(error);
     const message = `${origin}${pathname}: ${reason}`;
     if (error instanceof StatusError) return new StatusError(error.status, message);
     if (error instanceof BrokenStreamError) return new BrokenStreamError(message, { cause: error });
@@ -202,8 +210,18 @@ function statusError({ statusCode = 0 }: IncomingMessage, text: string): StatusE
   return new StatusError(statusCode, `answered ${statusCode}${shown}`);
 }
 
-/** node tells an attempt at both families as an AggregateError without a text of its own. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === "") return error.errors.map(messageOf).join("; ");
+const unknownAuthority = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+function reasonOf(error: unknown): string {
+  // node tells an attempt at both families as an AggregateError without a text of its own.
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(reasonOf).join("; ");
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "ECONNRESET") return "broke the connection off";
+  if (unknownAuthority.has(code)) return 'its certificate is signed by an authority that is not known: name it as "ca"';
   return error instanceof Error ? error.message : String(error);
 }
