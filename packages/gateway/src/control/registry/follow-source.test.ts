@@ -152,6 +152,11 @@ test("a source that answers and fails at once is not told to be well in between"
   await followed.pass(300);
   await say([up("a:1")]);
   assert.equal(followed.follower.problem, "away");
+  await followed.pass(3_000);
+  await say(new Error("away again"));
+  await followed.pass(2_500);
+  assert.equal(followed.follower.problem, "away again");
+  await say([up("a:1")]);
   await followed.pass(5_000);
   assert.equal(followed.follower.problem, undefined);
 });

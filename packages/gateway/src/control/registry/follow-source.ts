@@ -116,19 +116,13 @@ export class SourceFollower {
 
   /** Answers after which pause to look anew. */
   async #follow(): Promise<number> {
-    // Its own for each try: a source that is left alone closes what it has open.
-    const abort = new AbortController();
-    const signal = AbortSignal.any([this.#stop.signal, abort.signal]);
-    try {
-      for await (const found of this.source.follow(signal)) {
-        if (signal.aborted) break;
-        const doubtMs = this.#take(found);
-        if (doubtMs > 0) return doubtMs;
-      }
-      return secondLookMs;
-    } finally {
-      abort.abort();
+    const { signal } = this.#stop;
+    for await (const found of this.source.follow(signal)) {
+      if (signal.aborted) break;
+      const doubtMs = this.#take(found);
+      if (doubtMs > 0) return doubtMs;
     }
+    return secondLookMs;
   }
 
   /** Answers how long to wait before a second look; 0: it is believed. */

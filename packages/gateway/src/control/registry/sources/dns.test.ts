@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import type { DnsSettings } from "@headgate/schema";
 import { dnsServer, type DnsRecord, type DnsReply } from "../../../../../../tests/kit/dns-server.ts";
-import { Followed } from "../source.fixtures.ts";
+import { Followed, turns } from "../source.fixtures.ts";
 import { sourceSuite, type Failure } from "../source.suite.ts";
 import { dnsSource } from "./dns.ts";
 
@@ -109,6 +109,14 @@ test("an answer that is cut over UDP is asked for over TCP", async (t) => {
   );
   await followed.until(() => followed.shown().length === 100, "all of them");
   assert.ok(server.queries.includes("tcp A users.internal"));
+});
+
+test("a look that is under way ends with its source", async (t) => {
+  const { server, followed } = await open(t, { "A users.internal": "silence", "AAAA users.internal": "silence" });
+  await followed.until(() => server.queries.length === 2, "the queries");
+  followed.follower.stop();
+  await turns();
+  assert.equal(followed.clock.pending, 0);
 });
 
 test("SRV records: the targets of the lowest priority, with their ports and weights", async (t) => {
