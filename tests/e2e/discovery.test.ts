@@ -51,6 +51,8 @@ test("DNS: a gateway without a store routes to what SRV records name, and follow
 
   dns.zone.set("SRV _http._tcp.s.internal", srv(two));
   await untilServedBy(scope, gateway, "two");
+  // The configuration is what it was.
+  assert.equal((await gateway.status()).revision, 1);
 
   dns.all = "SERVFAIL";
   await waitFor(async () => (await gateway.status()).problems.some(({ message }) => message.includes("ESERVFAIL")), {

@@ -75,6 +75,9 @@ export interface ConfigurationOptions {
   readonly facts: StoreLayerOptions["facts"];
 }
 
+/** Services that one line of the log names. */
+const namedMax = 20;
+
 /** What a gateway serves: a file, a store, or a file above a store; and what is known about it. */
 export class Configuration {
   readonly publisher: Publisher;
@@ -290,7 +293,12 @@ export class Configuration {
     if (change !== undefined) this.#routing.update(change);
     if (change?.services !== undefined) this.#monitor.update(change.services, this.#discovery.memories);
     this.#monitor.renewed(renewed);
-    if (change !== undefined || isFirst) {
+    if (change !== undefined && converged.entries.length === 0) {
+      // The configuration is what it was.
+      const services = Object.keys(change.services?.set ?? {});
+      const what = services.length === 1 ? services[0] : `${services.length} services`;
+      this.#options.log.info({ services: services.slice(0, namedMax) }, `the instances of ${what} changed`);
+    } else if (change !== undefined || isFirst) {
       report.live(revision, seenMs);
       this.#options.log.info({ revision }, `revision ${revision} is live`);
     } else if (this.#store !== undefined) {

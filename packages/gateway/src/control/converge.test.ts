@@ -250,3 +250,12 @@ test("routes of a large change are told ahead, those that are valid and have no 
     ],
   );
 });
+
+test("instances that come have no revision of their own: they are of the one that runs", async () => {
+  const { converger, converged, member } = await converging();
+  await converger.file(documentOf({ services: { s: { discover: { etcd: "people" } } } }), 0, 7);
+  converger.instances(new Set(["people"]), 0);
+  await converger.settled();
+  assert.deepEqual([converger.revision, converged.at(-1)?.revision], [7, 7]);
+  assert.ok(member.seen.length > 0);
+});

@@ -36,7 +36,7 @@ export interface Converged {
     readonly name: string;
     readonly action: "create" | "update" | "delete";
   }[];
-  /** Names under which instances came, went or changed. */
+  /** Keys under which instances came, changed or went. */
   readonly renewed: ReadonlySet<string>;
 }
 
@@ -58,10 +58,11 @@ export interface ConvergerOptions {
 }
 
 interface Batch {
-  readonly revision: number;
+  /** Absent: it has none of its own, and is of that which runs by then. */
+  readonly revision?: number;
   readonly seenMs: number;
   readonly stored?: readonly StoredResource[];
-  /** Names under which instances came or went. */
+  /** Keys under which instances came, changed or went. */
   readonly renewed?: ReadonlySet<string>;
   readonly file?: { readonly resources: Resources; readonly resolve: (result: FileResult) => void };
 }
@@ -107,9 +108,9 @@ export class Converger {
     this.#push({ revision, seenMs, stored });
   }
 
-  /** Instances came or went under these names of the registry. */
-  instances(names: ReadonlySet<string>, seenMs: number): void {
-    this.#push({ revision: this.#newest, seenMs, renewed: names });
+  /** Instances came, changed or went under these keys (`discoveryKey`). */
+  instances(keys: ReadonlySet<string>, seenMs: number): void {
+    this.#push({ seenMs, renewed: keys });
   }
 
   /** What a file says, as a whole; it is above the store. Resolves when it is live, or refused as a whole. */
@@ -165,7 +166,7 @@ export class Converger {
     const file = last?.file;
     let before = file === undefined ? undefined : this.#setFile(file.resources);
     await this.#setStored(batches);
-    const revision = last?.revision ?? this.#revision;
+    const revision = batches.findLast((batch) => batch.revision !== undefined)?.revision ?? this.#revision;
     const seenMs = Math.min(...batches.map((batch) => batch.seenMs));
     const renewed = new Set(batches.flatMap((batch) => [...(batch.renewed ?? [])]));
     for (let round = 1; ; round++) {

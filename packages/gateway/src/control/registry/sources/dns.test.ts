@@ -140,6 +140,7 @@ test("SRV records: the next priority is used while no target of a lower one has 
     "A b.internal": [a("10.0.0.2")],
   });
   await followed.untilShown("10.0.0.2:80");
+  assert.equal(followed.follower.problem, "a.internal: no address");
   server.zone.set("A a.internal", [a("10.0.0.1")]);
   await followed.untilShown("10.0.0.1:80");
 });

@@ -114,6 +114,7 @@ class Looks {
     const offered = records.filter((record) => record.name !== "" && record.name !== ".");
     if (offered.length === 0) return { ...none, remark: `${name} has no SRV records` };
     if (offered.length > targetsMax) throw new Error(`${name}: more than ${targetsMax} SRV records`);
+    const missing: string[] = [];
     const classes = Map.groupBy(offered, ({ priority }) => priority);
     for (const priority of [...classes.keys()].sort((a, b) => a - b)) {
       const targets = classes.get(priority) ?? [];
@@ -128,8 +129,8 @@ class Looks {
           addresses.map(() => weight),
         );
       });
+      missing.push(...targets.filter((_, i) => hosts[i] === undefined).map((target) => target.name));
       if (instances.length === 0) continue;
-      const missing = targets.filter((_, i) => hosts[i] === undefined).map((target) => target.name);
       const remark = missing.length > 0 ? `${missing.join(", ")}: no address` : hosts.find((h) => h?.remark)?.remark;
       const ttlMs = Math.min(intervalMsDefault, ...hosts.map((host) => host?.ttlMs ?? Infinity));
       return { instances, ttlMs, ...(remark === undefined ? {} : { remark }) };
