@@ -42,6 +42,8 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
   #stopHedge: (() => void) | undefined;
   /** It holds a slot of the service's limit on concurrency. */
   #hasSlot = false;
+  /** The service counts it among the exchanges under way. */
+  #begun = false;
   #retries = 0;
   #stale = 0;
   #hedges = 0;
@@ -63,7 +65,6 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
   /** Resolves when an instance's head is on the exchange; rejects with the last attempt's GatewayError. */
   start(): Promise<void> {
     this.exchange.serviceName = this.service.name;
-    this.service.load.beginExchange();
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -83,8 +84,12 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
         this.#hasSlot = true;
       }
       const booking = this.#admit("first", nowMs);
-      if (booking instanceof Booking) this.#begin(booking, nowMs);
-      else this.#settle(booking);
+      if (booking instanceof Booking) {
+        // Not before: what is refused pays nothing into the budget for retries.
+        this.#begun = true;
+        this.service.load.beginExchange();
+        this.#begin(booking, nowMs);
+      } else this.#settle(booking);
     });
   }
 
@@ -303,7 +308,7 @@ export class ForwardRun implements AttemptOwner, ExchangeRun {
   #settle(error: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    this.service.load.endExchange();
+    if (this.#begun) this.service.load.endExchange();
     if (this.#hasSlot) this.service.limiter?.release("ignored", 0, this.context.clock.now());
     if (error !== undefined && this.answered === undefined) this.#reject(error);
   }
