@@ -9,7 +9,7 @@ import type { Cell, ScenarioResult } from "../kit/results.ts";
 /** The parts by themselves, each file in a process of its own: no part is measured with the other's compiled code. */
 export const microScenario: Scenario = { name: "micro", run };
 
-const files = ["head", "chain", "router", "balancer", "breaker"] as const;
+const files = ["head", "chain", "router", "balancer", "breaker", "limits"] as const;
 
 async function run(): Promise<ScenarioResult> {
   const rows: Cell[][] = [];
