@@ -98,7 +98,7 @@ export class BreakerModel {
     if (outcome === "ignored") return undefined;
     now.inARow = failed ? now.inARow + 1 : 0;
     const { total, failures, slow: slowOnes } = now.window.add(failed, slow, settings.windowMs, nowMs);
-    if (this.forced === "closed") return undefined;
+    if (this.forced === "closed" || (!failed && !slow)) return undefined;
     const reaches = (count: number, ratio: number): boolean =>
       total >= settings.minRequests && count > 0 && count / total >= ratio;
     if (settings.consecutive > 0 && now.inARow >= settings.consecutive)

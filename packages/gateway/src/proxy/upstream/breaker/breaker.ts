@@ -116,7 +116,8 @@ export class Breaker {
     const inARow = this.#streak.note(generation, failed);
     const window = this.#window;
     if (!window.add(generation, failed, slow, settings.windowMs, nowMs)) return undefined;
-    if ((bits & forcedBit) !== 0) return undefined;
+    // What went well opens nothing: after a rest, old failures would open it again on the first answers of those that are back.
+    if ((!failed && !slow) || (bits & forcedBit) !== 0) return undefined;
     if (settings.consecutive > 0 && inARow >= settings.consecutive) {
       return this.#open(bits, "consecutive", `${inARow} failures in a row`, settings, nowMs);
     }
