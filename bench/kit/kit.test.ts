@@ -95,6 +95,21 @@ test("figures of another machine are dropped", () => {
   );
 });
 
+test("figures of another machine that are kept say which, also after a third one", () => {
+  const first = merge(resultsOn("6.1", scenario("a", "old")), resultsOn("6.2", scenario("b", "new")), "keep");
+  const merged = merge(first, resultsOn("6.3", scenario("c", "newer")), "keep");
+  assert.deepEqual(
+    merged.scenarios.map(({ name, machine }) => [name, machine?.kernel]),
+    [
+      ["a", "6.1"],
+      ["b", "6.2"],
+      ["c", undefined],
+    ],
+  );
+  const again = merge(merged, resultsOn("6.3", scenario("a", "again")), "keep");
+  assert.equal(again.scenarios.find(({ name }) => name === "a")?.machine, undefined);
+});
+
 test("a check holds at its limit and not beyond", () => {
   const check = (value: number, bound: Check["bound"]): boolean =>
     holds({ what: "w", value, bound, limit: 2, unit: "" });

@@ -37,6 +37,7 @@ export function fullReport(results: Results): string {
   const parts = [machineLine(results)];
   for (const scenario of results.scenarios) {
     parts.push(`### ${scenario.title}`, renderMarkdown(scenario), effort(scenario));
+    if (scenario.machine !== undefined) parts.push(machineLine({ machine: scenario.machine }));
   }
   return parts.join("\n\n");
 }
@@ -47,7 +48,7 @@ function effort(scenario: KeptScenario): string {
   return `\`${scenario.name}\`, ${day}, ${rounds} of ${scenario.secondsPerRound} s.`;
 }
 
-function machineLine({ machine }: Results): string {
+function machineLine({ machine }: Pick<Results, "machine">): string {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   const { cpu, cores, memoryGb, kernel } = machine;
   return `Measured on ${cores} cores of ${cpu}, ${memoryGb} GB, Linux ${kernel}; ${versions.join(", ")}.`;

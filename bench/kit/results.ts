@@ -35,6 +35,8 @@ export interface KeptScenario extends ScenarioResult {
   readonly date: string;
   readonly roundsRun: number;
   readonly secondsPerRound: number;
+  /** Where it ran; absent: on the machine of the results. */
+  readonly machine?: Machine;
 }
 
 /** `results.json`. */
@@ -50,10 +52,14 @@ export function holds(check: Check): boolean {
 
 /**
  * Puts new scenarios in the place of old ones of the same name. Figures of another machine, or of another version of
- * anything on it, are dropped rather than mixed in.
+ * anything on it, are dropped rather than mixed in; or, where no scenario is compared with another one, kept with their
+ * machine beside them.
  */
-export function merge(previous: Results | undefined, next: Results): Results {
-  if (previous === undefined || JSON.stringify(previous.machine) !== JSON.stringify(next.machine)) return next;
+export function merge(before: Results | undefined, next: Results, others: "drop" | "keep" = "drop"): Results {
+  if (before === undefined) return next;
+  const elsewhere = JSON.stringify(before.machine) !== JSON.stringify(next.machine);
+  if (elsewhere && others === "drop") return next;
+  const previous = elsewhere ? moved(before) : before;
   const fresh = new Map(next.scenarios.map((scenario) => [scenario.name, scenario]));
   const kept = previous.scenarios.map((scenario) => {
     const replacement = fresh.get(scenario.name);
@@ -61,6 +67,10 @@ export function merge(previous: Results | undefined, next: Results): Results {
     return replacement ?? scenario;
   });
   return { machine: next.machine, scenarios: [...kept, ...fresh.values()] };
+}
+
+function moved({ machine, scenarios }: Results): Results {
+  return { machine, scenarios: scenarios.map((scenario) => ({ machine, ...scenario })) };
 }
 
 /** Reads a results file; undefined where there is none. Rejects if it is not one. */
