@@ -112,6 +112,7 @@ for (const [kind, value, expected] of [
   ["routes", { to: { service: "a" } }, "any path -> a"],
   ["routes", null, "any path"],
   ["services", { instances: [{}, {}], discover: { etcd: "users" } }, "2 instances, etcd users"],
+  ["services", { discover: { consul: { service: "users", token: "t" } } }, "consul users"],
   ["services", "x", ""],
   ["middlewares", { jwt: {}, when: {} }, "jwt"],
   ["middlewares", "cors", "cors"],

@@ -54,9 +54,14 @@ function serviceSummary(value: unknown): string {
   const discover = member(value, "discover");
   const parts = [
     ...(Array.isArray(instances) ? [count(instances.length, "instance")] : []),
-    ...(isMap(discover) ? Object.entries(discover).map(([how, what]) => `${how} ${textOf(what)}`.trimEnd()) : []),
+    ...(isMap(discover) ? Object.entries(discover).map(([how, what]) => `${how} ${sourceText(what)}`.trimEnd()) : []),
   ];
   return parts.join(", ");
+}
+
+/** A text, or a map with the name that is looked for. */
+function sourceText(value: unknown): string {
+  return textOf(isMap(value) ? (member(value, "service") ?? member(value, "name")) : value);
 }
 
 function consumerSummary(value: unknown): string {

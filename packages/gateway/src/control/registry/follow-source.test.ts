@@ -146,6 +146,17 @@ test("tries that fail at once come ever more seldom; one that held on for long b
   assert.equal(state.follows, follows + 1);
 });
 
+test("a source that answers again is well at once", async (t) => {
+  const { followed, say } = open(t);
+  await say([up("a:1")]);
+  await followed.pass(6_000);
+  await say(new Error("away"));
+  await followed.pass(300);
+  assert.equal(followed.follower.problem, "away");
+  await say([up("a:1")]);
+  assert.equal(followed.follower.problem, undefined);
+});
+
 test("a source that answers and fails at once is not told to be well in between", async (t) => {
   const { followed, say } = open(t);
   await say([up("a:1")], new Error("away"));

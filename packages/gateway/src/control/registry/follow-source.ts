@@ -16,7 +16,7 @@ const heldMin = 2;
 const backoffMsMax = 30_000;
 /** A source that was followed for so long before it failed failed for the first time. */
 const steadyMs = 30_000;
-/** A source that could not be read is well again when it was followed for so long: it may fail again in a moment. */
+/** A source that answers and fails within this time, again and again, is not well in between. */
 const wellAfterMs = 5_000;
 /** Instances of one source; an answer with more is refused. */
 const instancesMax = 10_000;
@@ -51,6 +51,10 @@ export class SourceFollower {
   #doubt: string | undefined;
   #remark: string | undefined;
   #cancelWell: (() => void) | undefined;
+  /** When it answered first since it was begun anew. */
+  #answeredMs: number | undefined;
+  /** Whether the last failure came soon after an answer. */
+  #flaps = false;
   #told = "";
 
   constructor(options: FollowerOptions) {
@@ -117,6 +121,7 @@ export class SourceFollower {
   /** Answers after which pause to look anew. */
   async #follow(): Promise<number> {
     const { signal } = this.#stop;
+    this.#answeredMs = undefined;
     for await (const found of this.source.follow(signal)) {
       if (signal.aborted) break;
       const doubtMs = this.#take(found);
@@ -128,10 +133,12 @@ export class SourceFollower {
   /** Answers how long to wait before a second look; 0: it is believed. */
   #take({ instances, remark }: Found): number {
     if (instances.length > instancesMax) throw new Error(`it names more than ${instancesMax} instances`);
-    this.#wellLater();
+    const nowMs = this.#options.clock.now();
+    this.#answeredMs ??= nowMs;
+    if (this.#flaps) this.#wellLater();
+    else this.#well();
     this.#remark = remark;
     const found = byAddress(instances);
-    const nowMs = this.#options.clock.now();
     const up = (this.#known ?? []).filter(({ status }) => status === "UP");
     const lost = up.filter(({ address }) => !found.has(address));
     const doubtful = lost.length > 0 && (found.size === 0 || (lost.length >= heldMin && lost.length * 2 > up.length));
@@ -163,6 +170,7 @@ export class SourceFollower {
   #fail(error: unknown): void {
     this.#cancelWell?.();
     this.#cancelWell = undefined;
+    this.#flaps = this.#answeredMs !== undefined && this.#options.clock.now() < this.#answeredMs + wellAfterMs;
     this.#failure = error instanceof Error ? error.message : String(error);
     this.#tell();
   }
@@ -176,14 +184,18 @@ export class SourceFollower {
   }
 
   #wellLater(): void {
-    if (this.#failure === undefined) return;
     this.#cancelWell ??= this.#options.timers.after(wellAfterMs, () => {
       this.#cancelWell = undefined;
-      this.#failure = undefined;
-      const { log } = this.#options;
-      log.info({ instances: this.#known?.length ?? 0 }, `${this.source.kind} ${this.source.place} answers again`);
+      this.#flaps = false;
+      this.#well();
       this.#tell();
     });
+  }
+
+  #well(): void {
+    if (this.#failure === undefined) return;
+    this.#failure = undefined;
+    this.#options.log.info({}, `${this.source.kind} ${this.source.place} answers again`);
   }
 }
 

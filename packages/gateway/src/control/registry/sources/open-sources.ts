@@ -68,7 +68,8 @@ function openSource(settings: SourceSettings, parts: SourceParts, cluster: Clust
 /** One for each service: that is where people look. Warnings, for the configuration is not at fault and stays live. */
 function problemsOf({ kind, place, services, state, instances, problem }: SourceStatus): ReportedProblem[] {
   if (problem === undefined) return [];
-  const stay = instances === 0 ? "no instance is known yet" : `the last known ones (${instances}) stay`;
-  const message = `${kind} ${place}: ${problem}${state === "failing" ? `; ${stay}` : ""}`;
+  const stay = instances === 0 ? "no instance is known yet" : "the last known instances stay";
+  // A failure names the place that was asked.
+  const message = state === "failing" ? `${problem}; ${stay}` : `${kind} ${place}: ${problem}`;
   return services.map((service) => ({ severity: "warning", path: `services.${service}.discover.${kind}`, message }));
 }
