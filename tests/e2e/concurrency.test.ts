@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { RawClient, request, requestText } from "../kit/client.ts";
+import { simpleDocument, startGateway } from "../kit/gateway.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { scriptedUpstream } from "../kit/upstream.ts";
 import { waitFor } from "../kit/wait.ts";
@@ -94,4 +95,60 @@ test("instances that all fail get at most 1.2 times the requests of clients, and
   const attempts = upstream.requests().length;
   assert.ok(attempts <= exchanges * 1.2 + 10, `${attempts} attempts`);
   assert.ok(attempts >= exchanges * 1.18, `${attempts} attempts`);
+});
+
+const crasher = `
+import { defineMiddleware } from "headgate";
+import { z } from "zod";
+export default defineMiddleware({
+  name: "crasher",
+  config: z.strictObject({}),
+  build: () => () => new Promise(() => setImmediate(() => { throw new Error("crashed on purpose"); })),
+});
+`;
+
+test("four workers keep to one limit, and one that dies gives back what it held", async (t) => {
+  const upstream = await scriptedUpstream(t, async (connection) => {
+    await connection.request();
+  });
+  const gateway = await startGateway(t, {
+    document: simpleDocument(upstream.address, {
+      plugins: { crasher: "./crasher.ts" },
+      routes: {
+        all: { match: { path: "/*" }, to: "s" },
+        crash: { match: { path: "/crash" }, use: ["crasher"], to: "s" },
+      },
+      services: { s: { instances: [{ address: upstream.address }], concurrency: 10, retry: { attempts: 0 } } },
+    }),
+    files: { "crasher.ts": crasher },
+    workers: 4,
+  });
+  const inFlight = (): Promise<number> => gateway.metric("headgate_concurrency_in_flight", { service: "s" });
+  const sendMany = async (): Promise<RawClient[]> => {
+    const clients: RawClient[] = [];
+    for (let i = 0; i < 40; i++) {
+      const client = await RawClient.connect(t, gateway.port);
+      client.send(requestText("/"));
+      clients.push(client);
+    }
+    return clients;
+  };
+  const answered = (clients: readonly RawClient[]): number =>
+    clients.filter((client) => client.received.startsWith("HTTP/1.1 503")).length;
+  const clients = await sendMany();
+  await waitFor(() => answered(clients) === 30 && upstream.requests().length === 10);
+  assert.equal(await inFlight(), 10);
+
+  const cut = new Set<RawClient>();
+  for (const client of clients) void client.closed.then(() => cut.add(client));
+  const crash = await RawClient.connect(t, gateway.port);
+  crash.send(requestText("/crash"));
+  await crash.waitClosed();
+  await waitFor(async () => (await gateway.metric("headgate_worker_restarts_total")) === 1);
+  await waitFor(async () => (await gateway.status()).workers.length === 4);
+  const lost = (): number => [...cut].filter((client) => client.received === "").length;
+  await waitFor(async () => (await inFlight()) === 10 - lost());
+  const more = await sendMany();
+  await waitFor(() => answered(more) === 40 - lost() && upstream.requests().length === 10 + lost());
+  assert.equal(await inFlight(), 10);
 });
