@@ -51,15 +51,30 @@ export interface Answers {
   readonly threads: number;
 }
 
-/** Requests that fail every third time, while time goes on and buckets begin; nothing opens it. */
-export function count({ memory, clock, settings, rounds }: Race): void {
+export interface Counted {
+  readonly failures: number;
+}
+
+/**
+ * Requests of which each `failEvery`th fails, while eight buckets begin, ever more slowly, so that all that is counted
+ * stays in the window. Nothing opens it. Goes on until the threads have met often enough, at most eight times as long.
+ */
+export function count({ memory, clock, settings, rounds, failEvery }: Race & { failEvery: number }): Counted {
   const breaker = new Breaker(memory, 0, () => 0);
   const words = new Int32Array(clock);
-  for (let i = 0; i < rounds; i++) {
-    const nowMs = Atomics.add(words, 0, 1);
-    const permit = breaker.acquire(settings, nowMs);
-    breaker.record(permit, i % 3 === 0 ? "failure" : "success", 1, settings, nowMs);
+  let failures = 0;
+  let met = 0;
+  let last = 0;
+  for (let i = 0; i < rounds || (met < 1_000 && i < 8 * rounds); i++) {
+    const turn = Atomics.add(words, 1, 1);
+    if (turn !== last + 1) met++;
+    last = turn;
+    const nowMs = Atomics.load(words, 0) + 0.8 * settings.windowMs * (1 - 1 / (1 + turn / 20_000));
+    const failed = i % failEvery === 0;
+    if (failed) failures++;
+    breaker.record(breaker.acquire(settings, nowMs), failed ? "failure" : "success", 1, settings, nowMs);
   }
+  return { failures };
 }
 
 export interface Life {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { inThreads } from "../../../../../../tests/kit/threads.ts";
-import type { Answers, Life, Race, Taken } from "./breaker-race.fixtures.ts";
+import type { Answers, Counted, Life, Race, Taken } from "./breaker-race.fixtures.ts";
 import { Bench, settings } from "./breaker.fixtures.ts";
 import type { CircuitBreakerSettings } from "@headgate/schema";
 
@@ -10,7 +10,7 @@ const module = new URL("./breaker-race.fixtures.ts", import.meta.url);
 const threads = 4;
 
 function raceOf(bench: Bench, changed: Partial<CircuitBreakerSettings>, rounds: number): Race {
-  const clock = new SharedArrayBuffer(4);
+  const clock = new SharedArrayBuffer(8);
   Atomics.store(new Int32Array(clock), 0, bench.nowMs);
   return { memory: bench.memory, clock, settings: { ...settings, ...changed }, rounds };
 }
@@ -48,18 +48,18 @@ test("trials that are given back by several at once can be taken again, as many 
 });
 
 test("no request is lost or counted twice, also where buckets begin meanwhile", async () => {
-  const rounds = 30_000;
-  const bench = new Bench();
-  // All that is counted stays in the window, of which about eight buckets begin while threads count.
-  const windowMs = Math.ceil((threads * rounds * 10) / 8);
-  const never = { windowMs, minRequests: 1_000_000 };
-  const race = raceOf(bench, never, rounds);
-  await inThreads(module, "count", threads, race);
-  bench.nowMs = Atomics.load(new Int32Array(race.clock), 0);
-  bench.settings = { ...settings, windowMs, minRequests: 1, failureRatio: 0.1 };
-  bench.run(1, "failure");
-  const all = threads * rounds;
-  assert.match(bench.changes[0]?.detail ?? "", new RegExp(`^${all / 3 + 1} of ${all + 1} requests`));
+  for (const failEvery of [1, 3]) {
+    const bench = new Bench();
+    const race = raceOf(bench, { minRequests: 1_000_000 }, 40_000);
+    const counted = await inThreads<Counted>(module, "count", threads, { ...race, failEvery });
+    const all = Atomics.load(new Int32Array(race.clock), 1);
+    const failures = counted.reduce((sum, each) => sum + each.failures, 0);
+    bench.nowMs += 8_000;
+    bench.settings = { ...settings, minRequests: 1, failureRatio: 0.1, consecutive: failEvery === 1 ? 1 : 0 };
+    bench.run(1, "failure");
+    const expected = `${failures + 1} of ${all + 1} requests in 10 s failed`;
+    assert.equal(bench.changes[0]?.detail, failEvery === 1 ? `${all + 1} failures in a row` : expected);
+  }
 });
 
 test("through many openings each change is made once, and no generation has more trials than are set", async () => {

@@ -303,6 +303,27 @@ test("two views of one memory are one breaker", () => {
   assert.equal(other.acquire(settings, bench.nowMs), 0);
 });
 
+test("of two workers that see the same reason at once one opens it, and tells", () => {
+  const bench = new Bench();
+  bench.run(9, "failure");
+  const other = new Breaker(bench.memory, 0, () => 0);
+  const permit = bench.acquire();
+  const reasons: (string | undefined)[] = [];
+  // The other one takes its turn where this one has counted and not yet decided.
+  const meanwhile = {
+    ...settings,
+    get minRequests() {
+      const { nowMs } = bench;
+      reasons.push(other.record(other.acquire(settings, nowMs), "failure", 1, settings, nowMs)?.reason);
+      bench.nowMs += 5_000;
+      return 10;
+    },
+  };
+  reasons.push(bench.breaker.record(permit, "failure", 1, meanwhile, bench.nowMs)?.reason);
+  assert.deepEqual(reasons, ["failure-ratio", undefined]);
+  assert.equal(bench.state, "half-open", "open for as long as the first one said");
+});
+
 test("a clock that another thread read a little earlier counts into the bucket there is", () => {
   const bench = new Bench();
   bench.run(5, "failure");
