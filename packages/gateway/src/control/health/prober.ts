@@ -1,7 +1,6 @@
 import type { HealthCheckSettings } from "@headgate/schema";
 import type { Clock, Random } from "../../core/clock.ts";
 import type { Timers } from "../../core/timers.ts";
-import { sameValue } from "../compile.ts";
 import type { RunCheck } from "./check.ts";
 import { afterCheck, unchecked, type CheckResult, type CheckState } from "./check-state.ts";
 
@@ -28,6 +27,8 @@ interface Target {
   readonly service: string;
   readonly address: string;
   settings: HealthCheckSettings;
+  /** What it is asked, to be compared. */
+  question: string;
   state: CheckState;
   startedMs: number;
   isQueued: boolean;
@@ -57,10 +58,11 @@ export class Prober {
     const known = this.#services.get(service);
     const next = new Map<string, Target>();
     if (settings !== undefined) {
+      const question = questionOf(settings);
       for (const address of addresses) {
         const target = known?.get(address);
-        if (target !== undefined) this.#change(target, settings);
-        next.set(address, target ?? this.#begin(service, address, settings));
+        if (target !== undefined) this.#change(target, settings, question);
+        next.set(address, target ?? this.#begin(service, address, settings, question));
       }
     }
     for (const [address, target] of known ?? []) if (!next.has(address)) this.#end(target);
@@ -80,9 +82,9 @@ export class Prober {
     this.#queue.length = 0;
   }
 
-  #begin(service: string, address: string, settings: HealthCheckSettings): Target {
+  #begin(service: string, address: string, settings: HealthCheckSettings, question: string): Target {
     const target: Target = {
-      ...{ service, address, settings, state: unchecked, startedMs: 0, isQueued: false },
+      ...{ service, address, settings, question, state: unchecked, startedMs: 0, isQueued: false },
       running: undefined,
       cancel: () => undefined,
     };
@@ -90,10 +92,11 @@ export class Prober {
     return target;
   }
 
-  #change(target: Target, settings: HealthCheckSettings): void {
+  #change(target: Target, settings: HealthCheckSettings, question: string): void {
     const before = target.settings;
     target.settings = settings;
-    if (!sameValue(questionOf(before), questionOf(settings))) {
+    if (target.question !== question) {
+      target.question = question;
       // What is known is the answer to another question: it holds until the new one is answered, and that decides alone.
       target.state = { ...target.state, checked: false };
       this.#end(target);
@@ -165,6 +168,6 @@ export class Prober {
 }
 
 /** What an instance is asked, without how often and how often it must answer. */
-function questionOf({ type, path, method, host, headers, statuses, body, port }: HealthCheckSettings): object {
-  return { type, path, method, host, headers, statuses, body, port };
+function questionOf({ type, path, method, host, headers, statuses, body, port }: HealthCheckSettings): string {
+  return JSON.stringify([type, path, method, host, headers, statuses, body, port]);
 }
