@@ -1,7 +1,10 @@
 import { instanceCellWords, instanceLayout } from "../memory.ts";
 
-/** How fast an observed latency is forgotten. Finagle, Linkerd and Envoy use the same. */
+/** How fast the latency of an instance that gets no requests is forgotten. Finagle, Linkerd and Envoy use the same. */
 export const decayMs = 10_000;
+/** Weight in the latency of an answer that took longer, and of one that did not. After a pause an answer weighs more. */
+const slowerShare = 1 / 8;
+const fasterShare = 1 / 16;
 /** What an instance counts as that has a first request under way and has answered none yet. Source: Linkerd. */
 export const unknownLatencyMs = 1_000;
 /** What a failure counts as at least. Source: Linkerd's load biaser. */
@@ -16,18 +19,17 @@ export const penaltyDecayMs = 5_000;
 export const retryAfterMaxMs = 300_000;
 /** When, before the end of a `Retry-After`, its penalty begins to be forgotten: little is left at the end. */
 const retryAfterFadeMs = 5 * penaltyDecayMs;
-/** Weight of one answer in the usual latency; answers after a pause weigh more. */
-const usualShare = 1 / 16;
+/** A failure that took so many times as long as an answer counts as what it took: a timeout. */
+const slowFailureFactor = 4;
 
 // Of the instance's memory, in 64-bit words from `instanceLayout.load`.
-const peakAt = 0;
-const peakStampAt = 1;
-const usualAt = 2;
-const quietSinceAt = 3;
-const penaltyAt = 4;
-const penaltyStampAt = 5;
-const failuresAt = 6;
-const words = 7;
+const latencyAt = 0;
+const latencyStampAt = 1;
+const quietSinceAt = 2;
+const penaltyAt = 3;
+const penaltyStampAt = 4;
+const failuresAt = 5;
+const words = 6;
 
 const activeAt = 0;
 const awaitingAt = 1;
@@ -36,17 +38,20 @@ const awaitingAt = 1;
  * The load of one instance: what is under way at it, and how long it takes to answer. One view a thread, over memory of
  * all threads: each sees what the others measured. Runs per attempt; a pick calls `latencyMs` and `active` of two.
  *
- * **Latency** is a peak EWMA (Finagle's PeakEwma): a slower answer counts at once, a faster one by and by, and with no
- * answers it decays, so that an instance that was slow is tried again. Added to it:
+ * **Latency** is a moving average that slower answers raise faster than others lower it. With no answers it decays, so
+ * that an instance that was slow is tried again. It is Finagle's PeakEwma but for one thing: there a slower answer counts
+ * in full. So the one request in a hundred that everywhere takes long makes the peaks of a fast instance and of one that
+ * is five times slower the same, and the slower one gets its full share. What a peak is for, to notice at once that an
+ * instance got slow, is done by what comes on top:
  *
- * - With a request under way it is not below the usual latency (an average that does not decay in idle times). So of an
- *   instance that has been idle, or was avoided, only one request at a time finds out how it is now, not a burst.
+ * - While a request waits for its head it is not decayed. So of an instance that was idle or avoided only one request at
+ *   a time finds out how it is now, not a burst. One that never answered counts as slow as a second meanwhile.
  * - While something waits for a head, silence counts: if the instance has not been heard of for longer than its
  *   latency, that is its latency. The oldest waiting request has waited at least as long, since any answer after it
  *   was sent would have ended the silence. So an instance that hangs is avoided after its usual latency.
  * - Failing fast does not look like answering fast. Failures are no observations, and the share of them makes the
  *   latency longer, up to three times. From four in a row on, or with a `Retry-After`, one counts as 5 s at least
- *   (Linkerd's load biaser), and one that took longer than an answer does counts as what it took. Unlike there this is
+ *   (Linkerd's load biaser), and one that took far longer than an answer counts as what it took. Unlike there this is
  *   no part of the EWMA: it is forgotten faster, a `Retry-After` lasts as long as it says, and an answer takes it back.
  *   With a penalty for each failure, one request in a hundred that fails at all instances is enough to leave one
  *   instance at a time with all the traffic.
@@ -98,17 +103,7 @@ export class InstanceLoad {
     times[quietSinceAt] = nowMs;
     times[penaltyAt] = 0;
     times[failuresAt] = (times[failuresAt] as number) * (1 - failureShareOfOne);
-    const peak = times[peakAt] as number; // inside the array, as are all below
-    if (peak === 0) {
-      times[usualAt] = rttMs;
-      times[peakAt] = Math.max(rttMs, Number.MIN_VALUE);
-    } else {
-      const kept = keptSince(times[peakStampAt] as number, nowMs, decayMs);
-      const share = Math.max(usualShare, 1 - kept);
-      times[usualAt] = (times[usualAt] as number) * (1 - share) + rttMs * share;
-      times[peakAt] = rttMs > peak * kept ? rttMs : rttMs * (1 - kept) + peak * kept;
-    }
-    times[peakStampAt] = nowMs;
+    this.#took(rttMs, nowMs);
   }
 
   /**
@@ -122,8 +117,8 @@ export class InstanceLoad {
     const failures = times[failuresAt] as number;
     times[failuresAt] = failures + (1 - failures) * failureShareOfOne;
     // Nothing good is known of one that never answered: a single failure is enough.
-    const counts = times[failuresAt] > failuresMax || retryAfterMs !== undefined || times[peakAt] === 0;
-    if (!counts && rttMs <= latencyMs) return;
+    const counts = times[failuresAt] > failuresMax || retryAfterMs !== undefined || times[latencyAt] === 0;
+    if (!counts && rttMs < latencyMs * slowFailureFactor) return;
     const asked = Math.min(retryAfterMs ?? 0, retryAfterMaxMs);
     const heldMs = times[penaltyAt] === 0 ? nowMs : Math.max(nowMs, times[penaltyStampAt] as number);
     times[penaltyAt] = Math.max(asked, counts ? failureLatencyMs : 0, rttMs, latencyMs);
@@ -136,12 +131,7 @@ export class InstanceLoad {
    * as what it was before.
    */
   gaveUp(waitedMs: number, nowMs: number): void {
-    const times = this.#times;
-    const peak = times[peakAt] as number;
-    if (waitedMs <= peak * keptSince(times[peakStampAt] as number, nowMs, decayMs)) return;
-    if (peak === 0) times[usualAt] = waitedMs;
-    times[peakAt] = waitedMs;
-    times[peakStampAt] = nowMs;
+    if (waitedMs > (this.#times[latencyAt] as number)) this.#took(waitedMs, nowMs);
   }
 
   /** The attempt is over. `observed`: `observe` was called for it, or neither that nor `sent`. */
@@ -166,14 +156,15 @@ export class InstanceLoad {
    */
   latencyMs(nowMs: number, active = this.active()): number {
     const times = this.#times;
-    const peak = times[peakAt] as number;
+    const known = times[latencyAt] as number; // inside the array, as are all below
     const penalty = times[penaltyAt] as number;
-    let latency = peak === 0 ? 0 : peak * keptSince(times[peakStampAt] as number, nowMs, decayMs);
+    let latency = known === 0 ? 0 : known * keptSince(times[latencyStampAt] as number, nowMs, decayMs);
     if (active > 0) {
-      const usual = peak === 0 ? unknownLatencyMs : (times[usualAt] as number);
-      if (usual > latency) latency = usual;
+      const awaiting = this.awaiting() > 0;
+      if (known === 0) latency = unknownLatencyMs;
+      else if (awaiting) latency = known;
       const silence = nowMs - (times[quietSinceAt] as number);
-      if (silence > latency && this.awaiting() > 0) latency = silence;
+      if (awaiting && silence > latency) latency = silence;
     }
     const failures = times[failuresAt] as number;
     if (failures > 0) latency /= (1 - Math.min(failures, failuresMax)) ** 2;
@@ -185,6 +176,18 @@ export class InstanceLoad {
   cost(nowMs: number): number {
     const active = this.active();
     return this.latencyMs(nowMs, active) * (active + 1);
+  }
+
+  #took(ms: number, nowMs: number): void {
+    const times = this.#times;
+    const known = times[latencyAt] as number;
+    if (known === 0) times[latencyAt] = Math.max(ms, Number.MIN_VALUE);
+    else {
+      const forgotten = 1 - keptSince(times[latencyStampAt] as number, nowMs, decayMs);
+      const share = Math.max(ms > known ? slowerShare : fasterShare, forgotten);
+      times[latencyAt] = known + (ms - known) * share;
+    }
+    times[latencyStampAt] = nowMs;
   }
 
   #sum(at: number): number {

@@ -58,6 +58,21 @@ for (const perSecond of [50, 200, 400]) {
   });
 }
 
+test("a slower instance is known as slower although all have answers now and then that take long", () => {
+  for (const perSecond of [50, 400]) {
+    const requests = simulate({
+      settings: of("peak-ewma"),
+      perSecond,
+      seconds: 12_000 / perSecond,
+      treat: (instance, _nowMs, random) => ({
+        ms: (instance === 0 ? 25 : 5) + (random() < 0.01 ? exponential(60, random) : 0),
+      }),
+    });
+    const share = shareOf(requests, 0, Infinity);
+    assert.ok(share < 0.04, `${perSecond}/s: ${share}`);
+  }
+});
+
 for (const perSecond of [20, 1_000]) {
   test(`one turns forty times slower, ${perSecond}/s: within two seconds it gets less than one in two hundred`, () => {
     for (const seed of [1, 2]) {
@@ -125,25 +140,33 @@ test("two of five hang: hardly a request meets both", () => {
 });
 
 test("failures that all instances have now and then do not unbalance them", () => {
-  for (const [perSecond, failures, p99MaxMs] of [
-    [100, 0.01, 30],
-    [1_000, 0.01, 30],
-    [1_000, 0.1, 40],
+  for (const [perSecond, seconds] of [
+    [100, 200],
+    [1_000, 30],
   ] as const) {
     const requests = simulate({
       settings: of("peak-ewma"),
       perSecond,
-      seconds: perSecond === 100 ? 200 : 30,
-      servers: 4,
-      treat: (_instance, _nowMs, random) => ({ ms: exponential(5, random), failed: random() < failures }),
+      seconds,
+      treat: (_instance, _nowMs, random) => ({ ms: exponential(5, random), failed: random() < 0.01 }),
     });
-    // None is left with much more than its share: with four servers each they would have queues.
-    assert.ok(p99(requests) < p99MaxMs, `${failures} of ${perSecond}/s: ${p99(requests)}`);
     for (let instance = 0; instance < 5; instance++) {
       const share = requests.filter((request) => request.instance === instance).length / requests.length;
-      assert.ok(share > 0.1 && share < 0.35, `${failures} of ${perSecond}/s: ${share}`);
+      assert.ok(share > 0.15 && share < 0.25, `${perSecond}/s: ${share}`);
     }
   }
+});
+
+test("with one failure in ten everywhere no instance is left with more than it can do", () => {
+  const requests = simulate({
+    settings: of("peak-ewma"),
+    perSecond: 1_000,
+    seconds: 30,
+    servers: 4,
+    treat: (_instance, _nowMs, random) => ({ ms: exponential(5, random), failed: random() < 0.1 }),
+  });
+  // 23 ms where none ever fails.
+  assert.ok(p99(requests) < 35, `${p99(requests)}`);
 });
 
 test("an instance that asks for a minute's rest gets it", () => {
