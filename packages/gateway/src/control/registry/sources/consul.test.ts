@@ -38,7 +38,7 @@ test("what is asked for is what the settings say, and the token goes in its head
   assert.equal(first.query.toString(), "passing=1&dc=dc2&ns=ns1&tag=x&tag=y");
   assert.equal(second?.query.toString(), "passing=1&dc=dc2&ns=ns1&tag=x&tag=y&index=10&wait=300s");
   assert.equal(first.headers["x-consul-token"], "hush");
-  assert.doesNotMatch(followed.follower.source.place, /hush/);
+  assert.equal(followed.follower.source.place, `a/b #x #y dc2 at ${server.url}`);
 });
 
 test("an instance has the address of its service, or that of its node; weights, zone and version", async (t) => {

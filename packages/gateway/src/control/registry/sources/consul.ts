@@ -33,11 +33,11 @@ const answer = z.array(
  * https://developer.hashicorp.com/consul/api-docs/features/blocking
  */
 export function consulSource(settings: ConsulSettings, { clock, timers }: SourceParts): Source {
-  const { service, url, token, ca, datacenter } = settings;
+  const { service, url, token, ca, datacenter, tags } = settings;
   const headers = token === undefined ? {} : { "x-consul-token": token };
   return {
     kind: "consul",
-    place: `${service}${datacenter === undefined ? "" : `@${datacenter}`} at ${url}`,
+    place: [service, ...tags.map((tag) => `#${tag}`), datacenter, `at ${url}`].filter(Boolean).join(" "),
     async *follow(signal) {
       const pace = new Pace(clock);
       let index = 0;

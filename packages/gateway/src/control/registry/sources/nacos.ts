@@ -45,7 +45,7 @@ export function nacosSource(settings: NacosSettings, { clock, timers, random }: 
   const token = username === undefined ? undefined : new Token(url, username, password ?? "", clock.now);
   return {
     kind: "nacos",
-    place: `${group}/${service} at ${url}`,
+    place: [`${group}/${service}`, ...clusters, `at ${url}`].join(" "),
     async *follow(signal) {
       const ask: Ask = async (question) =>
         (await askJson({ ...question, ca, signal, timers, timeoutMs: answerMs })).json;
