@@ -281,6 +281,19 @@ test("a worker whose loop stands still is ended and replaced; one that turns is 
   );
 });
 
+test("a worker that does not come to its timers is left alone as long as it answers", async () => {
+  const { workers, serve, timers, heartbeats } = fleet(1);
+  await serve();
+  const [worker] = workers;
+  assert.ok(worker);
+  for (let i = 0; i < 12; i++) {
+    const asked = worker.seen.length;
+    await timers.advance(1_000);
+    if (worker.seen.slice(asked).some(({ type }) => type === "beat")) Atomics.add(heartbeats, 1, 1);
+  }
+  assert.deepEqual([workers.length, worker.alive], [1, true]);
+});
+
 test("a machine that is slow while the workers start costs none of them its place when they begin to serve", async () => {
   const { supervisor, publisher, timers, heartbeats, restarts } = fleet(1);
   await supervisor.boot();

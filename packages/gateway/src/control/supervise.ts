@@ -326,6 +326,7 @@ export class Supervisor {
       const beat = Atomics.load(this.#heartbeats, slot.workerId);
       slot.silentChecks = beat === slot.lastBeat ? slot.silentChecks + 1 : 0;
       slot.lastBeat = beat;
+      if (slot.silentChecks > 0) slot.post({ type: "beat" });
       if (slot.silentChecks < (slot.joined && isServing ? stuckChecks : bootChecks)) continue;
       slot.silentChecks = 0;
       this.#options.log.error({ worker: slot.workerId }, `worker ${slot.workerId} does not respond and is ended`);

@@ -147,11 +147,13 @@ test("draining finishes exchanges, then the log, then the worker", async () => {
   assert.equal(types().at(-1), "drained");
 });
 
-test("each beat shows that the loop turns", () => {
-  const { heartbeats, beat } = hosting();
+test("each beat shows that the loop turns, and one is given when asked for", () => {
+  const { host, heartbeats, beat } = hosting();
   beat();
   beat();
   assert.deepEqual([...heartbeats], [0, 2]);
+  host.receive({ type: "beat" });
+  assert.deepEqual([...heartbeats], [0, 3]);
 });
 
 test("log lines are sent as plain data: errors with their stack, nothing that cannot be cloned", () => {

@@ -104,6 +104,9 @@ export class WorkerHost<Prepared extends Discardable> {
       case "reopen-logs":
         void Promise.resolve(this.#parts.accessLog.reopen());
         return;
+      case "beat":
+        this.#beat();
+        return;
       case "recent":
         this.#options.post({ type: "recent", id: message.id, recent: this.#parts.proxy.recent() });
         return;

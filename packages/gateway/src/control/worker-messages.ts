@@ -55,6 +55,8 @@ export type ToWorker =
   | { readonly type: "listen" }
   | { readonly type: "drain"; readonly timeoutMs: number }
   | { readonly type: "reopen-logs" }
+  /** Asks for a sign of life: with thousands of sockets ready the event loop comes to messages long before its timers. */
+  | { readonly type: "beat" }
   /** Asks for the requests it remembers. */
   | { readonly type: "recent"; readonly id: number };
 
