@@ -24,6 +24,24 @@ const failing: readonly { name: string; change: object; run: (bench: Bench) => v
     opens: undefined,
   },
   {
+    name: "the ratio of failures, reached by a slow success",
+    change: {},
+    run: (b) => {
+      b.run(9, "failure");
+      b.run(1, "success", 501);
+    },
+    opens: undefined,
+  },
+  {
+    name: "the ratio of slow answers, reached by a failure",
+    change: {},
+    run: (b) => {
+      b.run(9, "success", 501);
+      b.run(1, "failure");
+    },
+    opens: undefined,
+  },
+  {
     name: "one below the ratio",
     change: {},
     run: (b) => {

@@ -57,7 +57,7 @@ export interface Counted {
 
 /**
  * Requests of which each `failEvery`th fails, while eight buckets begin, ever more slowly, so that all that is counted
- * stays in the window. Nothing opens it. Goes on until the threads have met often enough, at most eight times as long.
+ * stays in the window. Nothing opens it. Goes on until the threads have met often enough, at most five times as long.
  */
 export function count({ memory, clock, settings, rounds, failEvery }: Race & { failEvery: number }): Counted {
   const breaker = new Breaker(memory, 0, () => 0);
@@ -65,7 +65,7 @@ export function count({ memory, clock, settings, rounds, failEvery }: Race & { f
   let failures = 0;
   let met = 0;
   let last = 0;
-  for (let i = 0; i < rounds || (met < 1_000 && i < 8 * rounds); i++) {
+  for (let i = 0; i < rounds || (met < 1_000 && i < 5 * rounds); i++) {
     const turn = Atomics.add(words, 1, 1);
     if (turn !== last + 1) met++;
     last = turn;

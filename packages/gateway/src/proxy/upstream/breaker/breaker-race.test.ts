@@ -50,7 +50,7 @@ test("trials that are given back by several at once can be taken again, as many 
 test("no request is lost or counted twice, also where buckets begin meanwhile", async () => {
   for (const failEvery of [1, 3]) {
     const bench = new Bench();
-    const race = raceOf(bench, { minRequests: 1_000_000 }, 40_000);
+    const race = raceOf(bench, { minRequests: 1_000_000_000 }, 40_000);
     const counted = await inThreads<Counted>(module, "count", threads, { ...race, failEvery });
     const all = Atomics.load(new Int32Array(race.clock), 1);
     const failures = counted.reduce((sum, each) => sum + each.failures, 0);

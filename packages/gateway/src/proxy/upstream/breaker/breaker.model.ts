@@ -98,13 +98,13 @@ export class BreakerModel {
     if (outcome === "ignored") return undefined;
     now.inARow = failed ? now.inARow + 1 : 0;
     const { total, failures, slow: slowOnes } = now.window.add(failed, slow, settings.windowMs, nowMs);
-    if (this.forced === "closed" || (!failed && !slow)) return undefined;
+    if (this.forced === "closed") return undefined;
     const reaches = (count: number, ratio: number): boolean =>
       total >= settings.minRequests && count > 0 && count / total >= ratio;
     if (settings.consecutive > 0 && now.inARow >= settings.consecutive)
       return this.#open("consecutive", 0, settings, nowMs);
-    if (reaches(failures, settings.failureRatio)) return this.#open("failure-ratio", 0, settings, nowMs);
-    if (settings.slowCallMs !== undefined && reaches(slowOnes, settings.slowRatio)) {
+    if (failed && reaches(failures, settings.failureRatio)) return this.#open("failure-ratio", 0, settings, nowMs);
+    if (slow && reaches(slowOnes, settings.slowRatio)) {
       return this.#open("slow-ratio", 0, settings, nowMs);
     }
     return undefined;

@@ -51,10 +51,10 @@ const permitShift = 3;
 const begun: BreakerChange = { from: "open", to: "half-open", reason: "open-over", detail: "trials begin" };
 
 /**
- * A circuit breaker in memory that all workers share. Closed, it lets all through and opens after `consecutive` failures
- * in a row, or when of at least `minRequests` in the window `failureRatio` failed or `slowRatio` were slow. Open, it
- * refuses; after `openMs` it lets `halfOpenRequests` trials through. All must succeed to close it, with an empty
- * window; one failure opens it again for twice as long, up to `openMaxMs`.
+ * A circuit breaker in memory that all workers share. Closed, it lets all through. It opens after `consecutive` failures
+ * in a row, at a failure when of at least `minRequests` in the window `failureRatio` failed, and at a slow answer when
+ * `slowRatio` of them were slow. Open, it refuses; after `openMs` it lets `halfOpenRequests` trials through. All must
+ * succeed to close it, with an empty window; one failure opens it again for twice as long, up to `openMaxMs`.
  *
  * Each change of state begins a new generation. A permit carries the generation it was given in, and an answer to
  * another one decides nothing: neither a late success of before it opened closes it, nor a late failure opens it again.
@@ -116,19 +116,20 @@ export class Breaker {
     const inARow = this.#streak.note(generation, failed);
     const window = this.#window;
     if (!window.add(generation, failed, slow, settings.windowMs, nowMs)) return undefined;
-    // What went well opens nothing: after a rest, old failures would open it again on the first answers of those that are back.
-    if ((!failed && !slow) || (bits & forcedBit) !== 0) return undefined;
+    if ((bits & forcedBit) !== 0) return undefined;
     if (settings.consecutive > 0 && inARow >= settings.consecutive) {
       return this.#open(bits, "consecutive", `${inARow} failures in a row`, settings, nowMs);
     }
     const { total } = window;
     if (total < settings.minRequests) return undefined;
-    if (reaches(window.failures, total, settings.failureRatio)) {
+    // A failure opens for failures and a slow answer for slow ones. If what went well did, too, instances that are back
+    // after a rest would be refused at their first answers for what is left of the old ones in the window.
+    if (failed && reaches(window.failures, total, settings.failureRatio)) {
       const detail = `${window.failures} of ${total} requests in ${seconds(settings.windowMs)} failed`;
       return this.#open(bits, "failure-ratio", detail, settings, nowMs);
     }
-    if (settings.slowCallMs !== undefined && reaches(window.slow, total, settings.slowRatio)) {
-      const detail = `${window.slow} of ${total} requests in ${seconds(settings.windowMs)} took over ${seconds(settings.slowCallMs)}`;
+    if (slow && reaches(window.slow, total, settings.slowRatio)) {
+      const detail = `${window.slow} of ${total} requests in ${seconds(settings.windowMs)} took over ${seconds(settings.slowCallMs ?? 0)}`;
       return this.#open(bits, "slow-ratio", detail, settings, nowMs);
     }
     return undefined;
