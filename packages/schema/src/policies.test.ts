@@ -13,6 +13,11 @@ const policyMistakes: [string, unknown, string][] = [
   ["a hash of nothing", { balance: { hash: {} } }, "services.s.balance.hash: needs exactly one of header, cookie"],
   ["a check of nothing", { healthCheck: {} }, 'services.s.healthCheck: needs exactly one of "path" and "tcp"'],
   ["a path that is none", { healthCheck: { path: "healthz" } }, 'services.s.healthCheck.path: "healthz" is not a path'],
+  [
+    "a host that would end its line",
+    { healthCheck: { path: "/", host: "a\nb" } },
+    "services.s.healthCheck.host: holds a control character",
+  ],
   ["a body of a TCP check", { healthCheck: { tcp: true, body: "ok" } }, "services.s.healthCheck.body: a TCP check"],
   [
     "a limit that is two",

@@ -84,7 +84,7 @@ const healthCheckSchema = z.strictObject({
   path: leaf.checkedText(leaf.targetProblem).optional(),
   tcp: z.literal(true).optional(),
   method: z.enum(["GET", "HEAD", "OPTIONS"]).prefault("GET"),
-  host: nonEmpty.optional(),
+  host: leaf.checkedText((host) => (host === "" ? "must not be empty" : leaf.headerValueProblem(host))).optional(),
   headers: z.record(headerName, headerValue).prefault({}),
   status: z.union([statusRange, z.array(statusRange).min(1)]).prefault("200-399"),
   body: nonEmpty.max(1024).optional(),

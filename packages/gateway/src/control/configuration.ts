@@ -233,6 +233,7 @@ export class Configuration {
     await this.#store?.ready();
     await this.sources.ready();
     await this.#converger.settled();
+    this.#monitor.serving();
   }
 
   /** Reads the document again, whether it seems changed or not. */

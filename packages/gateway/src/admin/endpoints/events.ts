@@ -19,7 +19,7 @@ export function eventEndpoints(parts: AdminParts): readonly AdminEndpoint[] {
       path: "/v1/events",
       access: "token",
       about: {
-        summary: "Changes, rejections, gateways and the store, as they happen.",
+        summary: "Changes, rejections, gateways, instances, circuit breakers and the store, as they happen.",
         headers: ["Last-Event-ID"],
         answers: { 200: { description: "Server-sent events.", content: { "text/event-stream": "Text" } } },
       },

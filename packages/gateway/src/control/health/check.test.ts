@@ -88,6 +88,12 @@ test("the request is the one that was asked for, on a connection of its own", as
   assert.equal(head.match(/\r\nhost:/g)?.length, 1);
 });
 
+test("a request that cannot be made fails like any other check", async () => {
+  const check = checkOver(fakeTimers(new FakeClock()));
+  const result = await check({ ...settingsOf(healthz), host: "a\r\nb" }, "127.0.0.1:1", never);
+  assert.match(textOf(result), /^the check cannot be made: /);
+});
+
 test("without a host the instance's address is sent", async (t) => {
   const { upstream } = await answered(t, healthz, response("200 OK"));
   assert.ok(upstream.connections[0]?.received.toLowerCase().includes(`\r\nhost: ${upstream.address}\r\n`));

@@ -18,8 +18,15 @@ export type RunCheck = (settings: HealthCheckSettings, address: string, stop: Ab
 
 /** Checks over real sockets. */
 export function checkOver(timers: Timers): RunCheck {
-  return (settings, address, stop) =>
-    settings.type === "tcp" ? connect(settings, address, stop, timers) : ask(settings, address, stop, timers);
+  return async (settings, address, stop) => {
+    const run = settings.type === "tcp" ? connect : ask;
+    try {
+      return await run(settings, address, stop, timers);
+    } catch (error) {
+      // A request that node would not make. The service's owner is told in the same way as of any other failure.
+      return { passed: false, reason: `the check cannot be made: ${describe(error)}` };
+    }
+  };
 }
 
 interface Bounded {
@@ -150,7 +157,8 @@ const known: Readonly<Record<string, string>> = {
   ETIMEDOUT: "connecting took too long",
 };
 
-function describe(error: Error): string {
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   if (code.startsWith("HPE_")) return "the answer is no HTTP/1.1";
   return known[code] ?? error.message;

@@ -16,7 +16,7 @@ import { parseReport, type InstanceReport } from "./report.ts";
 export const check = { path: "/healthz", interval: "1s", timeout: "500ms", healthy: 2, unhealthy: 3 };
 
 /** A monitor of one service, `users`; what the checks find, the registry says and instances report is the test's. */
-export function open(t: TestContext) {
+export function open(t: TestContext, { isServing = true } = {}) {
   const clock = new FakeClock();
   const sick = new Set<string>();
   const registered: FoundInstance[] = [];
@@ -42,6 +42,7 @@ export function open(t: TestContext) {
     report: (name, address) => reports.get(`${name}/${address}`),
     onHeldSick: (held, address) => void released.push(`${JSON.stringify(held)} ${address}`),
   });
+  if (isServing) monitor.serving();
   t.after(() => monitor.stop());
   let memory: ServiceMemory | undefined;
   /** The service as the configuration has it now. */

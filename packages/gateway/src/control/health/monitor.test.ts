@@ -153,6 +153,23 @@ test("instances that come with their service begin alike, later ones with a grow
   assert.deepEqual(told(), ["b:1 none -> starting", "b:1 starting -> up"]);
 });
 
+test("the first instances of a service that had none begin alike with those that follow", (t) => {
+  const { clock, set, seen } = open(t);
+  set([], discovered);
+  clock.advance(500);
+  set(["a:1"], discovered);
+  clock.advance(100);
+  set(["a:1", "b:1"], discovered);
+  assert.equal(seen("b:1").availableSinceMs - seen("a:1").availableSinceMs, 100);
+});
+
+test("before requests are served nobody is new", (t) => {
+  const { set, seen } = open(t, { isServing: false });
+  set(["w:1"], discovered);
+  set(["w:1", "a:1"], discovered);
+  assert.equal(seen("a:1").availableSinceMs, 0);
+});
+
 test("who reads of a new service is not told of each of its instances; of one that goes with it neither", (t) => {
   const { set, monitor, told, stateOf } = open(t);
   set(["a:1", "b:1"]);

@@ -65,6 +65,7 @@ export class Monitor {
   readonly #services = new Map<string, WatchedService>();
   readonly #byReportName = new Map<string, Set<WatchedService>>();
   readonly #stopLooking: () => void;
+  #isServing = false;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -81,13 +82,19 @@ export class Monitor {
     this.#stopLooking = timers.every(lookMs, () => this.#look());
   }
 
+  /** Requests are served: who is not there yet is new. */
+  serving(): void {
+    this.#isServing = true;
+  }
+
   /**
    * The memory of a service before the workers have it; `known` is what it had. An instance that comes later than its
-   * service begins with a small share; those that come with it all begin alike.
+   * service begins with a small share. Those that come with it, or while the gateway finds out who is there, have been
+   * there before: among them there is nothing to be slow about.
    */
   prepare(service: string, memory: ServiceMemory, known: ServiceMemory | undefined): void {
     this.circuits.prepare(service, memory);
-    if (known === undefined || Object.keys(known.instances).length === 0) return;
+    if (known === undefined || !this.#isServing) return;
     for (const [address, one] of Object.entries(memory.instances)) {
       if (known.instances[address] !== one) new InstanceHealth(one).begin(this.#options.clock.now());
     }
