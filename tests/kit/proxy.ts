@@ -5,6 +5,7 @@ import type { Exchange } from "../../packages/gateway/src/proxy/exchange.ts";
 import { defineMiddleware } from "../../packages/gateway/src/proxy/middleware.ts";
 import type { BuiltMiddleware, Middleware } from "../../packages/gateway/src/proxy/middleware.ts";
 import { Proxy } from "../../packages/gateway/src/proxy/proxy.ts";
+import type { QueueFromWorker, QueueToWorker } from "../../packages/gateway/src/proxy/message.ts";
 import type { RecentRequests } from "../../packages/gateway/src/proxy/recent.ts";
 import type { SnapshotChange } from "../../packages/gateway/src/proxy/snapshot.ts";
 import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
@@ -63,6 +64,9 @@ export interface ProxyInit {
   readonly timersWait?: boolean;
   /** When it refuses requests at the door; none: never. Its event loop counts as busy all the time. */
   readonly overload?: OverloadSettings | undefined;
+  /** The control thread's side of the queue. */
+  readonly queue?: (message: QueueFromWorker) => void;
+  readonly queueKey?: Uint8Array | undefined;
 }
 
 /** A proxy within the test's own thread: the test owns its clock, its steps are functions of the test. */
@@ -91,6 +95,9 @@ export interface ProxyUnderTest {
   now(): number;
   /** What it remembers of requests. */
   recent(): RecentRequests;
+  /** What the control thread says about messages. */
+  receive(message: QueueToWorker): void;
+  drain(timeoutMs: number): Promise<void>;
   /** Brings a change live. */
   apply(change: Omit<SnapshotChange, "revision">): Promise<void>;
 }
@@ -144,6 +151,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     onUpstream: (event) => void events.push(event),
     fetchJson: () => Promise.reject(new Error("no network here")),
     loop: { utilization: () => 1, echo: (received) => ({ send: () => void echoes.push(received), close() {} }) },
+    queue: { post: (message) => init.queue?.(message), ...(init.queueKey === undefined ? {} : { key: init.queueKey }) },
   });
   scope.after(() => proxy.close());
   const prepared = await proxy.prepare({
@@ -184,6 +192,8 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
     underWay: () => underWay(memory),
     now: () => now,
     recent: () => proxy.recent(),
+    receive: (message) => proxy.receive(message),
+    drain: (timeoutMs) => proxy.drain(timeoutMs),
     apply: async (change) => proxy.commit(await proxy.prepare({ revision: 2, ...change })),
     atRest: async () => {
       await waitFor(() => [...metrics.values].every(([key, value]) => key.endsWith("idle") || value === 0), {

@@ -133,11 +133,12 @@ export interface ScriptedUpstream {
 /**
  * An instance over plain TCP. `script` runs once per connection and does what it likes: expect a request, send bytes,
  * wait for a promise of the test, cut, reset, lie. An error in a script other than the gateway closing fails the test.
- * Without a script the connection is accepted and never answered.
+ * Without a script the connection is accepted and never answered. `port`: one that is free; 0: any.
  */
 export async function scriptedUpstream(
   scope: Scope,
   script: (connection: UpstreamConnection, index: number) => Promise<void> | void = () => undefined,
+  port = 0,
 ): Promise<ScriptedUpstream> {
   const connections: UpstreamConnection[] = [];
   const log: WireRequest[] = [];
@@ -155,7 +156,7 @@ export async function scriptedUpstream(
       }
     })();
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   scope.after(() => {
     for (const { socket } of connections) socket.destroy();

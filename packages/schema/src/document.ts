@@ -132,6 +132,7 @@ export const gatewaySchema = z.strictObject({
       messages: z.int().min(1).max(100_000_000).prefault(100_000),
       size: bytes({ min: 1024 ** 2 }).prefault("1GiB"),
       deadLetters: z.int().min(1).max(100_000_000).prefault(10_000),
+      secret: z.string().min(16).max(4096).optional(),
     })
     .prefault({}),
   overload: z

@@ -139,6 +139,7 @@ export function toGateway(written: z.output<typeof gatewaySchema>): GatewaySetti
       messages: written.queue.messages,
       bytes: written.queue.size,
       deadLetters: written.queue.deadLetters,
+      ...(written.queue.secret === undefined ? {} : { secret: written.queue.secret }),
     },
     ...(written.overload === false
       ? {}

@@ -310,6 +310,8 @@ export interface QueueSettings {
   readonly bytes: number;
   /** Most messages in the dead-letter list; the oldest go first. */
   readonly deadLetters: number;
+  /** What messages are sealed with. Absent: a key of the data directory's own; with Redis they are not sealed. */
+  readonly secret?: string;
 }
 
 /** A worker that is busier than this, and lets wait for longer, sheds load. */

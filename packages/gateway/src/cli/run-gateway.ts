@@ -10,6 +10,9 @@ import type { PluginBuilder } from "../control/plugins.ts";
 import { canReusePort, claimAddresses, describeListenError } from "../control/probe-listen.ts";
 import type { DocumentReader } from "../control/read-document.ts";
 import type { ReadDocument } from "../control/replicate-file.ts";
+import { storeAndForwardOf } from "../control/queue/open-queue.ts";
+import { queueKeyOf } from "../control/queue/queue-key.ts";
+import type { StoreAndForward } from "../control/queue/store-and-forward.ts";
 import { Report } from "../control/report.ts";
 import type { MiddlewareTable } from "../control/resolve.ts";
 import { Supervisor } from "../control/supervise.ts";
@@ -72,7 +75,9 @@ export async function createGateway(options: GatewayOptions): Promise<RunningGat
   const reusePort = await canReusePort();
   const asked = settings.workers === "auto" ? options.cores : settings.workers;
   if (asked > 1 && !reusePort) options.log.warn({}, "this system cannot share a port between threads: one worker runs");
-  return new Gateway(options, { ...settings, listen: await claimAddresses(settings.listen) }, asked, reusePort);
+  const queueKey = await queueKeyOf(settings.queue, resolvePath(options.cwd, settings.dataDir));
+  const claimed = { ...settings, listen: await claimAddresses(settings.listen) };
+  return new Gateway(options, claimed, asked, reusePort, queueKey);
 }
 
 class Gateway implements RunningGateway {
@@ -82,11 +87,18 @@ class Gateway implements RunningGateway {
   readonly #report: Report;
   readonly #configuration: Configuration;
   readonly #supervisor: Supervisor;
+  readonly #queue: StoreAndForward;
   readonly #dataDir: string;
   readonly workers: number;
   #admin: AdminServer | undefined;
 
-  constructor(options: GatewayOptions, settings: GatewaySettings, asked: number, reusePort: boolean) {
+  constructor(
+    options: GatewayOptions,
+    settings: GatewaySettings,
+    asked: number,
+    reusePort: boolean,
+    queueKey: Uint8Array | undefined,
+  ) {
     const { clock, timers, log } = options;
     this.#options = options;
     this.#settings = settings;
@@ -114,19 +126,35 @@ class Gateway implements RunningGateway {
         startedAt: new Date(this.#report.startedWallMs).toISOString(),
       }),
     });
-    const { publisher } = this.#configuration;
+    const { publisher, events } = this.#configuration;
+    this.#queue = storeAndForwardOf({
+      ...options,
+      settings,
+      dataDir: this.#dataDir,
+      random: systemRandom,
+      metrics,
+      onDeaths: (dead) => events.publish({ type: "queue", dead }),
+    });
     const restarts = metrics.counter("worker_restarts_total");
     this.#supervisor = new Supervisor({
-      start: this.#workerStart(Math.max(1, this.workers), reusePort && this.workers > 0),
+      start: this.#workerStart(Math.max(1, this.workers), reusePort && this.workers > 0, queueKey),
       startWorker: this.workers === 0 ? startInline : threadsOf(options.workerEntry),
       clock,
       timers,
       log,
       page: this.#page,
       workerLog: (worker, { level, fields, message }) => log.at(level, { worker, ...fields }, message),
-      join: (member) => publisher.join(member),
-      leave: (member) => publisher.leave(member),
       onUpstream: (event) => this.#configuration.happened(event),
+      join: async (member) => {
+        const refused = await publisher.join(member);
+        if (refused === undefined) this.#queue.joined(member);
+        return refused;
+      },
+      leave: (member) => {
+        publisher.leave(member);
+        this.#queue.left(member);
+      },
+      onQueue: (member, message) => this.#queue.receive(member, message),
       onRestart: () => restarts.add(1),
     });
   }
@@ -155,6 +183,7 @@ class Gateway implements RunningGateway {
     await booted;
     await this.#configuration.start();
     await this.#supervisor.listen();
+    this.#queue.start();
     this.#report.serving();
     this.#configuration.store?.tellOthers();
     // Also finds what changed between the first reading and the watch.
@@ -171,6 +200,7 @@ class Gateway implements RunningGateway {
 
   async drain(): Promise<void> {
     this.#report.draining();
+    this.#queue.stop();
     await this.#supervisor.drain(this.#settings.timeouts.drainMs);
     await this.#end();
   }
@@ -182,10 +212,11 @@ class Gateway implements RunningGateway {
 
   async #end(): Promise<void> {
     await this.#admin?.close();
+    await this.#queue.close();
     await this.#configuration.close();
   }
 
-  #workerStart(workers: number, reusePort: boolean): Omit<WorkerStart, "workerId"> {
+  #workerStart(workers: number, reusePort: boolean, queueKey: Uint8Array | undefined): Omit<WorkerStart, "workerId"> {
     const integers = (workers + 1) * Int32Array.BYTES_PER_ELEMENT;
     const { cwd } = this.#options;
     const { accessLog } = this.#settings;
@@ -197,6 +228,7 @@ class Gateway implements RunningGateway {
       connectionMemory: new SharedArrayBuffer(integers),
       heartbeatMemory: new SharedArrayBuffer(integers),
       reusePort,
+      ...(queueKey === undefined ? {} : { queueKey }),
     };
   }
 

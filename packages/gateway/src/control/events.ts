@@ -41,6 +41,16 @@ export type GatewayEvent =
       readonly before: CircuitName;
       readonly reason?: string;
     }
+  /** Messages of routes with `delivery` went to the dead-letter list. */
+  | {
+      readonly type: "queue";
+      readonly dead: readonly {
+        readonly id: string;
+        readonly route: string;
+        readonly service: string;
+        readonly cause: "deadline" | "refused" | "unreadable";
+      }[];
+    }
   /** `reason` is one sentence. */
   | { readonly type: "store"; readonly connected: boolean; readonly reason: string };
 

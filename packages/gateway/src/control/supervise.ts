@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Timers } from "../core/timers.ts";
+import type { QueueFromWorker } from "../proxy/message.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
 import type { UpstreamEvent } from "../proxy/upstream/events.ts";
 import type { MetricsPage, MetricsSource } from "../telemetry/metrics-page.ts";
@@ -43,6 +44,8 @@ export interface SupervisorOptions {
   readonly onUpstream: (event: UpstreamEvent) => void;
   /** A worker is there to be given the live snapshot. Resolves with a reason when it cannot take it. */
   readonly join: (member: Member) => Promise<string | undefined>;
+  /** What a worker says about messages. */
+  readonly onQueue?: (member: Member, message: QueueFromWorker) => void;
   readonly leave: (member: Member) => void;
   /** A worker ended and will be replaced. */
   readonly onRestart: () => void;
@@ -272,6 +275,7 @@ export class Supervisor {
     if (message.type === "metrics") source.accept(message.news);
     else if (message.type === "upstream") this.#options.onUpstream(message.event);
     else if (message.type === "log") this.#options.workerLog(slot.workerId, message);
+    else if (message.type === "enqueue" || message.type === "delivered") this.#options.onQueue?.(slot, message);
     else if (slot.source === source) {
       if (message.type === "committed") slot.revision = message.revision;
       slot.answer(message);

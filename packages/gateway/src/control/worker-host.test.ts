@@ -30,6 +30,7 @@ function hosting(overrides: Partial<HostedProxy<Built>> = {}) {
     close: () => void did.push("close"),
     ahead: (routes) => void did.push(`ahead ${routes.map(([name]) => name).join()}`),
     forgetAhead: () => void did.push("forget"),
+    receive: (message) => void did.push(message.type),
     recent: () => new Recent(3).tell(new LookedAt()),
     ...overrides,
   };

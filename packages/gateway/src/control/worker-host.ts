@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { nextTurn, type Timers } from "../core/timers.ts";
 import { SnapshotError } from "../proxy/build-failure.ts";
+import type { QueueToWorker } from "../proxy/message.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
 import type { AheadRoute } from "../proxy/routes-ahead.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
@@ -25,6 +26,7 @@ export interface HostedProxy<Prepared extends Discardable> {
   forgetAhead(): void;
   commit(prepared: Prepared): void;
   recent(): RecentRequests;
+  receive(message: QueueToWorker): void;
   listen(reusePort: boolean): Promise<readonly BoundAddress[]>;
   drain(timeoutMs: number): Promise<void>;
   close(): void;
@@ -100,6 +102,10 @@ export class WorkerHost<Prepared extends Discardable> {
         return;
       case "drain":
         void this.#drain(message.timeoutMs);
+        return;
+      case "enqueued":
+      case "deliver":
+        this.#parts.proxy.receive(message);
         return;
       case "reopen-logs":
         void Promise.resolve(this.#parts.accessLog.reopen());

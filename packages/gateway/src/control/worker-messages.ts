@@ -1,4 +1,5 @@
 import type { GatewaySettings } from "@headgate/schema";
+import type { QueueFromWorker, QueueToWorker } from "../proxy/message.ts";
 import type { BuildFailure } from "../proxy/build-failure.ts";
 import type { RecentRequests } from "../proxy/recent.ts";
 import type { SnapshotChange } from "../proxy/snapshot.ts";
@@ -20,6 +21,8 @@ export interface WorkerStart {
   readonly heartbeatMemory: SharedArrayBuffer;
   /** Whether several sockets may listen on one port; without it there is one worker. */
   readonly reusePort: boolean;
+  /** What messages are sealed with; absent: they are not. */
+  readonly queueKey?: Uint8Array;
 }
 
 export interface BoundAddress {
@@ -42,6 +45,7 @@ export interface WorkerStatus {
 
 /** Control thread to worker. `prepare`, `commit`, `abandon`: the two phases of a publication. */
 export type ToWorker =
+  | QueueToWorker
   | { readonly type: "prepare"; readonly id: number; readonly change: SnapshotChange }
   | { readonly type: "commit"; readonly id: number }
   | { readonly type: "abandon"; readonly id: number }
@@ -64,6 +68,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** Worker to control thread. */
 export type FromWorker =
+  | QueueFromWorker
   /** The code is loaded and the proxy built; it has no snapshot and does not listen yet. */
   | { readonly type: "booted" }
   | { readonly type: "prepared"; readonly id: number }

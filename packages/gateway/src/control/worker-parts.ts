@@ -33,6 +33,7 @@ export function workerParts(
     accessLog,
     middlewares,
     fetchJson,
+    queue: { post, ...(start.queueKey === undefined ? {} : { key: start.queueKey }) },
     onUpstream: (event) => post({ type: "upstream", event }),
     loop: systemEventLoop(),
   });

@@ -26,6 +26,12 @@ export const errors = {
   HG_BODY_TOO_LARGE: { status: 413, title: "The body is too large", source: "client", retry: "never" },
   HG_URI_TOO_LONG: { status: 414, title: "The request target is too long", source: "client", retry: "never" },
   HG_EXPECTATION_FAILED: { status: 417, title: "The expectation cannot be met", source: "client", retry: "never" },
+  HG_IDEMPOTENCY_CONFLICT: {
+    status: 422,
+    title: "The idempotency key belongs to another request",
+    source: "client",
+    retry: "never",
+  },
   HG_RATE_LIMITED: { status: 429, title: "Too many requests", source: "client", retry: "never" },
   HG_HEADERS_TOO_LARGE: { status: 431, title: "The request head is too large", source: "client", retry: "never" },
   HG_CLIENT_CLOSED: { status: 499, title: "The client went away", source: "client", retry: "never" },

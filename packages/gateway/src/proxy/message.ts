@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../core/errors.ts";
-import { Seal } from "../core/seal.ts";
+import type { Seal } from "../core/seal.ts";
 import type { Client } from "./exchange.ts";
 
 /** What a message's request is, beside its body: what would have been sent to an instance. */
@@ -71,12 +71,13 @@ export type DeliveryOutcome =
 
 /** Worker to control thread, about messages. */
 export type QueueFromWorker =
-  | { readonly type: "enqueue"; readonly call: number; readonly message: NewMessage }
+  | { readonly type: "enqueue"; readonly message: NewMessage }
   | { readonly type: "delivered"; readonly call: number; readonly outcome: DeliveryOutcome };
 
 /** Control thread to worker, about messages. */
 export type QueueToWorker =
-  | { readonly type: "enqueued"; readonly call: number; readonly result: HandedOver }
+  /** By the message's id: a number could be one of a worker that was replaced meanwhile. */
+  | { readonly type: "enqueued"; readonly messageId: string; readonly result: HandedOver }
   | { readonly type: "deliver"; readonly call: number; readonly delivery: Delivery };
 
 /** A head as it is stored. */

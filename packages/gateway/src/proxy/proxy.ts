@@ -22,6 +22,7 @@ import type { Listener } from "./listen.ts";
 import { listen } from "./listen.ts";
 import { authorStack, loadPlugin } from "./load-plugin.ts";
 import { matchRoute } from "./match.ts";
+import type { QueueToWorker } from "./message.ts";
 import type { LimiterState, LogSink, MiddlewareDefinition } from "./middleware.ts";
 import { Shedder } from "./overload.ts";
 import { Recent, recentRequestsMax } from "./recent.ts";
@@ -33,6 +34,7 @@ import type { Prepared, SnapshotChange } from "./snapshot.ts";
 import { Live } from "./snapshot.ts";
 import type { UpstreamEvent } from "./upstream/events.ts";
 import { Instances } from "./upstream/instances.ts";
+import { WorkerQueue, type QueueAccess } from "./worker-queue.ts";
 
 /** What a proxy gets from the thread it runs in. */
 export interface ProxyOptions {
@@ -55,6 +57,8 @@ export interface ProxyOptions {
   readonly onUpstream: (event: UpstreamEvent) => void;
   /** Of the thread it runs in. */
   readonly loop: EventLoop;
+  /** Where requests of routes with `delivery` go. */
+  readonly queue: QueueAccess;
 }
 
 const wheelTickMs = 50;
@@ -80,6 +84,7 @@ export class Proxy implements ServerContext {
   readonly #stopWheel: () => void;
   readonly #shedder: Shedder | undefined;
   readonly #forward: ForwardTo;
+  readonly #queue: WorkerQueue;
   readonly #connectionGauges: { readonly active: GaugeHandle; readonly idle: GaugeHandle };
   #unmatched: { readonly generation: number; readonly chain: (error: GatewayError) => Chain } | undefined;
   #onIdle: (() => void) | undefined;
@@ -140,6 +145,16 @@ export class Proxy implements ServerContext {
       carrier.run = run;
       return run.start();
     };
+    this.#queue = new WorkerQueue({
+      ...options.queue,
+      live: this.#live,
+      forward: this.#forward,
+      clock,
+      wheel: this.wheel,
+      makeId: this.makeId,
+      log: options.log,
+      onIdle: () => this.#mayRest(),
+    });
   }
 
   /** Listens on the configured addresses; resolves with what is bound. */
@@ -180,12 +195,17 @@ export class Proxy implements ServerContext {
     return this.#recent.tell(this.#live.lookedAt);
   }
 
-  /** Stops accepting, ends idle connections, lets exchanges finish; after `timeoutMs` closes what is left. */
+  /** What the control thread says about messages. */
+  receive(message: QueueToWorker): void {
+    this.#queue.receive(message);
+  }
+
+  /** Stops accepting, ends idle connections, lets exchanges and deliveries finish; after `timeoutMs` closes what is left. */
   drain(timeoutMs: number): Promise<void> {
     this.draining = true;
     for (const listener of this.#listeners) listener.close();
     for (const connection of [...this.#connections]) connection.drain();
-    if (this.#connections.size === 0) return Promise.resolve();
+    if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => {
       const cancel = this.#options.timers.after(timeoutMs, () => {
         for (const connection of [...this.#connections]) connection.destroy();
@@ -227,9 +247,10 @@ export class Proxy implements ServerContext {
     this.#connectionGauges.idle.add(-1);
     const limitMs = Math.min(route?.timeoutMs ?? Infinity, carrier.awaitedMs);
     if (limitMs !== Infinity) carrier.limitTime(limitMs);
+    const { random } = this.#options;
     try {
       let chain: Chain;
-      if (!("error" in matched)) chain = matched.route.chain(this.#forward, this.#options.random);
+      if (!("error" in matched)) chain = matched.route.chain(this.#forward, random, this.#queue.enqueue);
       else if (route !== undefined) chain = route.chainTo(() => Promise.reject(matched.error));
       else chain = this.#unmatchedChain(matched.error);
       chain(exchange).then(
@@ -272,7 +293,15 @@ export class Proxy implements ServerContext {
     if (!this.#connections.delete(connection)) return;
     Atomics.sub(this.#options.connectionCount, 0, 1);
     this.#connectionGauges.idle.add(-1);
-    if (this.draining && this.#connections.size === 0) this.#onIdle?.();
+    this.#mayRest();
+  }
+
+  get #isIdle(): boolean {
+    return this.#connections.size === 0 && this.#queue.active === 0;
+  }
+
+  #mayRest(): void {
+    if (this.draining && this.#isIdle) this.#onIdle?.();
   }
 
   #accept(socket: net.Socket): void {

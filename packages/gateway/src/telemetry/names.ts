@@ -100,6 +100,31 @@ export const metrics = {
     help: "Requests refused at the door because the worker had more to do than it could, by the route's importance.",
     labels: ["importance"],
   },
+  queue_messages: {
+    type: "gauge",
+    help: "Messages of routes with delivery: async, by state: waiting, delivering, dead.",
+    labels: ["state"],
+  },
+  queue_bytes: {
+    type: "gauge",
+    help: "What messages take that wait or are being delivered.",
+    labels: [],
+  },
+  queue_oldest_seconds: {
+    type: "gauge",
+    help: "Time since the oldest message came that is not delivered; 0 where there is none.",
+    labels: [],
+  },
+  queue_deliveries_total: {
+    type: "counter",
+    help: "What became of messages: delivered, retried, deferred, refused, expired, unreadable.",
+    labels: ["service", "outcome"],
+  },
+  queue_dead_letters_dropped: {
+    type: "gauge",
+    help: "Dead letters that were dropped for newer ones since the queue was opened.",
+    labels: [],
+  },
   connections: {
     type: "gauge",
     help: "Open client connections.",

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { FakeClock, seededRandom } from "../../../../../../tests/kit/clock.ts";
 import { everything, openStore, temporaryDirectory } from "./embedded.fixtures.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
-import { StoreFileError } from "./store-file.ts";
+import { FileError } from "../../exclusive-file.ts";
 
 const program = fileURLToPath(new URL("durability.fixtures.ts", import.meta.url));
 
@@ -78,7 +78,7 @@ function openOrDamaged(t: TestContext, directory: string): EmbeddedStore | undef
   try {
     return openStore(t, directory, new FakeClock());
   } catch (error) {
-    if (error instanceof StoreFileError && error.code === "damaged") return undefined;
+    if (error instanceof FileError && error.code === "damaged") return undefined;
     throw error;
   }
 }

@@ -74,7 +74,7 @@ export class EmbeddedStore implements Store {
   #dbBytes = 0;
   #stopRecovery: (() => void) | undefined;
 
-  /** Reads the whole file. Throws a StoreFileError. */
+  /** Reads the whole file. Throws a FileError. */
   constructor(options: EmbeddedStoreOptions) {
     const { clock, timers, random } = options;
     this.#options = options;

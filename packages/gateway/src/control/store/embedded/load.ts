@@ -1,10 +1,10 @@
 import type { Leases } from "./leases.ts";
 import { Mvcc } from "./mvcc.ts";
-import { damaged } from "./store-file.ts";
+import { damaged } from "../../exclusive-file.ts";
 import type { Row, StoreFile } from "./store-file.ts";
 
 /**
- * Builds what is in memory from the file. Throws a StoreFileError if a revision is missing. `dropped`: rows of history
+ * Builds what is in memory from the file. Throws a FileError if a revision is missing. `dropped`: rows of history
  * that was compacted but not yet forgotten when the process ended.
  */
 export function loadMvcc(file: StoreFile, leases: Leases): { mvcc: Mvcc; dropped: number[] } {
@@ -16,7 +16,7 @@ export function loadMvcc(file: StoreFile, leases: Leases): { mvcc: Mvcc; dropped
     const revision = group[0]?.revision;
     if (revision === undefined) return;
     const rows = mvcc.restore(revision, group);
-    if (rows === undefined) throw damaged(file.path, `revision ${revision - 1} is missing`);
+    if (rows === undefined) throw damaged("store", file.path, `revision ${revision - 1} is missing`);
     for (const row of rows) dropped.push(row);
     group = [];
   };
@@ -25,6 +25,7 @@ export function loadMvcc(file: StoreFile, leases: Leases): { mvcc: Mvcc; dropped
     group.push(row);
   }
   restoreGroup();
-  if (mvcc.revision < file.compactedRevision) throw damaged(file.path, `revision ${file.compactedRevision} is missing`);
+  if (mvcc.revision < file.compactedRevision)
+    throw damaged("store", file.path, `revision ${file.compactedRevision} is missing`);
   return { mvcc, dropped };
 }

@@ -5,7 +5,7 @@ import type { Timers } from "../../../core/timers.ts";
 import { EmbeddedStore } from "./embedded-store.ts";
 import { randomId } from "./leases.ts";
 import { SqliteFile } from "./sqlite-file.ts";
-import { StoreFileError } from "./store-file.ts";
+import { FileError } from "../../exclusive-file.ts";
 
 export interface EmbeddedOptions {
   /** Holds `store.db` and what SQLite puts beside it; made if it is not there. */
@@ -28,7 +28,7 @@ const hourMs = 3_600_000;
 const mebibyte = 1_048_576;
 
 /**
- * Opens or makes the store of this process. Throws a StoreFileError that says what is wrong with the file and what to
+ * Opens or makes the store of this process. Throws a FileError that says what is wrong with the file and what to
  * do. `close()` of the store gives the file free for others.
  */
 export function openEmbedded(options: EmbeddedOptions): EmbeddedStore {
@@ -37,7 +37,7 @@ export function openEmbedded(options: EmbeddedOptions): EmbeddedStore {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
     const finding = error instanceof Error ? error.message : String(error);
-    throw new StoreFileError("unusable", dataDir, `The data directory ${dataDir} cannot be made (${finding}).`);
+    throw new FileError("unusable", dataDir, `The data directory ${dataDir} cannot be made (${finding}).`);
   }
   const identity = (): { clusterId: string; memberId: string } => ({
     clusterId: randomId(random, 64),

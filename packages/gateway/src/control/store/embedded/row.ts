@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
 import { keyOfBytes } from "../keys.ts";
-import { damaged } from "./store-file.ts";
+import { damaged } from "../../exclusive-file.ts";
 import type { Row } from "./store-file.ts";
 
 /** What is told of a row beside its key and value. */
@@ -13,7 +13,7 @@ export function checksumOf(facts: RowFacts, key: Uint8Array, value: Uint8Array):
   return crc32(value, crc32(key, crc32(numbers)));
 }
 
-/** A row of the file as it was written, or a StoreFileError. */
+/** A row of the file as it was written, or a FileError. */
 export function readRow(found: Readonly<Record<string, unknown>>, path: string): Row {
   const { row, revision, key, value, create_revision: createRevision, version, lease, checksum } = found;
   if (
@@ -30,5 +30,5 @@ export function readRow(found: Readonly<Record<string, unknown>>, path: string):
       return { ...facts, key: keyOfBytes(key), value: keyOfBytes(value) };
     }
   }
-  throw damaged(path, `row ${String(row)} is not what was written`);
+  throw damaged("store", path, `row ${String(row)} is not what was written`);
 }

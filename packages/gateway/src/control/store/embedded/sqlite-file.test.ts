@@ -7,8 +7,8 @@ import { test, type TestContext } from "node:test";
 import { FakeClock, seededRandom } from "../../../../../../tests/kit/clock.ts";
 import { openStore, temporaryDirectory } from "./embedded.fixtures.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
-import { StoreFileError } from "./store-file.ts";
-import type { StoreFileErrorCode } from "./store-file.ts";
+import { FileError } from "../../exclusive-file.ts";
+import type { FileErrorCode } from "../../exclusive-file.ts";
 
 const keysWritten = 400;
 const marker = "a value that is looked for in the file";
@@ -30,11 +30,11 @@ function open(t: TestContext, directory: string): EmbeddedStore {
   return openStore(t, directory, new FakeClock());
 }
 
-function assertRefused(t: TestContext, directory: string, code: StoreFileErrorCode, named = "store.db"): void {
+function assertRefused(t: TestContext, directory: string, code: FileErrorCode, named = "store.db"): void {
   assert.throws(
     () => open(t, directory),
     (error: unknown) => {
-      assert.ok(error instanceof StoreFileError, String(error));
+      assert.ok(error instanceof FileError, String(error));
       assert.equal(error.code, code, error.message);
       assert.ok(error.message.includes(join(directory, named)), error.message);
       return true;
@@ -112,7 +112,7 @@ test("after one bit of it changed, a file is refused or holds what it held", asy
       assert.deepEqual(store.rangeNow({ key: "\0", end: "\0" }), expected, `byte ${at}`);
       await store.close();
     } catch (error) {
-      if (!(error instanceof StoreFileError)) throw error;
+      if (!(error instanceof FileError)) throw error;
       assert.equal(error.code, "damaged", error.message);
       refused++;
     }
@@ -121,7 +121,7 @@ test("after one bit of it changed, a file is refused or holds what it held", asy
   assert.ok(refused > 10, `${refused} of 40: most of the file is values`);
 });
 
-const foreign: readonly (readonly [string, StoreFileErrorCode, string])[] = [
+const foreign: readonly (readonly [string, FileErrorCode, string])[] = [
   ["another program's database", "damaged", "PRAGMA application_id = 1"],
   ["a later version's store", "newer", "PRAGMA user_version = 2"],
   ["a store without its identity", "damaged", "DELETE FROM meta"],

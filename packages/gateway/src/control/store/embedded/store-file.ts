@@ -34,7 +34,7 @@ export interface StoreFile {
   readonly identity: Identity;
   readonly compactedRevision: number;
   readonly leases: readonly { readonly id: string; readonly ttlSeconds: number }[];
-  /** In the order they were written. Throws a StoreFileError at one that is not what was written. */
+  /** In the order they were written. Throws a FileError at one that is not what was written. */
   rows(): Iterable<Row>;
   /** When it returns, the batch survives the loss of power. Throws: nothing of it is kept, as far as the disk can tell. */
   commit(batch: Batch): void;
@@ -45,32 +45,4 @@ export interface StoreFile {
   /** Why a commit failed, for whoever asked for it: `no-space`, or `unreachable` when it may be there after all. */
   failureOf(error: unknown): StoreError;
   close(): void;
-}
-
-/**
- * Why a store cannot be opened. `damaged`: what is in the file was not written like this. `in-use`: another process
- * holds it. `newer`: a later version of the gateway wrote it. `unusable`: the file system refuses.
- */
-export type StoreFileErrorCode = "damaged" | "in-use" | "newer" | "unusable";
-
-export class StoreFileError extends Error {
-  readonly code: StoreFileErrorCode;
-  readonly path: string;
-
-  constructor(code: StoreFileErrorCode, path: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "StoreFileError";
-    this.code = code;
-    this.path = path;
-  }
-}
-
-/** Never started empty in its place: what an operator wants then is his to say. */
-export function damaged(path: string, finding: string, cause?: unknown): StoreFileError {
-  return new StoreFileError(
-    "damaged",
-    path,
-    `The store ${path} is damaged (${finding}): put back a backup, or move ${path} and ${path}-wal away to start with an empty store.`,
-    { cause },
-  );
 }

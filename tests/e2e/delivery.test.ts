@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { request } from "../kit/client.ts";
+import { compileCache } from "../kit/command.ts";
+import { simpleDocument, startGateway } from "../kit/gateway.ts";
+import { deadPort } from "../kit/ports.ts";
+import { newestFirst } from "../kit/scope.ts";
+import { answerAll, scriptedUpstream } from "../kit/upstream.ts";
+import { deferred, waitFor } from "../kit/wait.ts";
+
+/** One route whose requests are queued, and one whose are not. */
+function document(address: string, delivery: Readonly<Record<string, unknown>> = {}) {
+  return simpleDocument(address, {
+    routes: {
+      later: { match: { path: "/later/*" }, to: "s", use: [{ "strip-prefix": "/later" }], delivery },
+      now: { match: { path: "/now" }, to: "s" },
+    },
+  });
+}
+
+test("a queued request is delivered as it would have been sent, once, with a key", async (t) => {
+  const scope = newestFirst(t);
+  const upstream = await scriptedUpstream(scope, answerAll);
+  const gateway = await startGateway(scope, { document: document(upstream.address), workers: 2, env: compileCache });
+  const body = JSON.stringify({ order: 1 });
+  const init = { method: "POST", headers: { authorization: "Bearer t", "content-type": "application/json" }, body };
+  const response = await request(scope, gateway.port, "/later/orders?a=1", init);
+  assert.equal(response.status, 202);
+  const { id } = JSON.parse(response.text) as { id: string };
+  await waitFor(() => upstream.requests().length === 1, { what: () => `the delivery; log: ${gateway.logs.stderr}` });
+  const [arrived] = upstream.requests();
+  assert.equal(arrived?.startLine, "POST /orders?a=1 HTTP/1.1");
+  assert.equal(arrived.text, body);
+  assert.deepEqual(
+    ["idempotency-key", "authorization", "content-type", "host"].map((name) => arrived.get(name)),
+    [id, "Bearer t", "application/json", "test.example"],
+  );
+  await waitFor(async () => (await gateway.metric("headgate_queue_deliveries_total", { outcome: "delivered" })) === 1);
+  assert.equal((await request(scope, gateway.port, "/now")).status, 200);
+});
+
+test("messages wait for a service that is down, survive the gateway's death, and are delivered when both are back", async (t) => {
+  const scope = newestFirst(t);
+  const port = await deadPort();
+  const config = document(`127.0.0.1:${port}`, { backoff: "50ms", backoffMax: "200ms" });
+  const first = await startGateway(scope, { document: config, env: compileCache });
+  const ids = new Set<string>();
+  for (let count = 0; count < 5; count++) {
+    const response = await request(scope, first.port, "/later/x", { method: "POST", body: String(count) });
+    ids.add((JSON.parse(response.text) as { id: string }).id);
+  }
+  await waitFor(async () => (await first.metric("headgate_queue_deliveries_total", { outcome: "retried" })) > 0);
+  await first.kill();
+  const upstream = await scriptedUpstream(scope, answerAll, port);
+  const second = await startGateway(scope, { document: config, after: first, env: compileCache });
+  await waitFor(() => upstream.requests().length >= 5, { what: () => `deliveries; log: ${second.logs.stderr}` });
+  assert.deepEqual(new Set(upstream.requests().map((arrived) => arrived.get("idempotency-key"))), ids);
+  await waitFor(async () => (await second.metric("headgate_queue_messages", { state: "waiting" })) === 0);
+  // What the first one had recorded of tries that failed was kept, and nothing was delivered twice.
+  assert.equal(upstream.requests().length, 5);
+});
+
+test("the same key is delivered once; what the instance refuses goes to the dead-letter list", async (t) => {
+  const scope = newestFirst(t);
+  const upstream = await scriptedUpstream(scope, async (connection) => {
+    for (;;) {
+      const { target } = await connection.request();
+      connection.send(`HTTP/1.1 ${target === "/bad" ? "404 No" : "200 OK"}\r\ncontent-length: 0\r\n\r\n`);
+    }
+  });
+  const gateway = await startGateway(scope, { document: document(upstream.address), env: compileCache });
+  const post = (target: string, body: string, key: string) =>
+    request(scope, gateway.port, target, { method: "POST", headers: { "idempotency-key": key }, body });
+  const [one, again, other] = [
+    await post("/later/a", "a", "k"),
+    await post("/later/a", "a", "k"),
+    await post("/later/a", "b", "k"),
+  ];
+  assert.deepEqual([one.status, again.status, other.status], [202, 202, 422]);
+  assert.equal(again.text, one.text);
+  assert.match(other.text, /HG_IDEMPOTENCY_CONFLICT/);
+  await waitFor(() => upstream.requests().length === 1);
+  assert.equal(upstream.requests()[0]?.get("idempotency-key"), "k");
+  await request(scope, gateway.port, "/later/bad", { method: "PUT", body: "x" });
+  await waitFor(async () => (await gateway.metric("headgate_queue_messages", { state: "dead" })) === 1);
+  assert.match(gateway.logs.stderr, /1 message went to the dead-letter list: s \(refused\)/);
+  assert.equal(upstream.requests().length, 2);
+});
+
+test("SIGTERM lets a delivery finish; what had not begun is delivered after the next start", async (t) => {
+  const scope = newestFirst(t);
+  const gate = deferred();
+  const upstream = await scriptedUpstream(scope, async (connection, index) => {
+    for (;;) {
+      await connection.request();
+      if (index === 0) await gate.promise;
+      connection.ok();
+    }
+  });
+  const config = document(upstream.address);
+  const first = await startGateway(scope, { document: config, env: compileCache });
+  for (const body of ["1", "2", "3"]) {
+    assert.equal((await request(scope, first.port, "/later/x", { method: "POST", body })).status, 202);
+  }
+  await waitFor(() => upstream.requests().length === 1);
+  first.signal("SIGTERM");
+  await waitFor(() =>
+    request(scope, first.port, "/now").then(
+      () => false,
+      () => true,
+    ),
+  );
+  gate.resolve();
+  assert.deepEqual(await first.exited, { code: 0, signal: null });
+  assert.equal(upstream.requests().length, 1);
+  await startGateway(scope, { document: config, after: first, env: compileCache });
+  await waitFor(() => upstream.requests().length === 3);
+  assert.deepEqual(
+    upstream
+      .requests()
+      .map(({ text }) => text)
+      .toSorted(),
+    ["1", "2", "3"],
+  );
+});
