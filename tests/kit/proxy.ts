@@ -11,9 +11,10 @@ import type { SnapshotChange } from "../../packages/gateway/src/proxy/snapshot.t
 import { Metrics } from "../../packages/gateway/src/telemetry/metrics.ts";
 import type { CounterHandle, GaugeHandle } from "../../packages/gateway/src/telemetry/metrics.ts";
 import { InstanceLoad } from "../../packages/gateway/src/proxy/upstream/balancer/instance-load.ts";
+import { Breaker } from "../../packages/gateway/src/proxy/upstream/breaker/breaker.ts";
 import type { UpstreamEvent } from "../../packages/gateway/src/proxy/upstream/events.ts";
 import type { ServiceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
-import { serviceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
+import { instanceLayout, serviceLayout, serviceMemory } from "../../packages/gateway/src/proxy/upstream/memory.ts";
 import { ServiceLoad } from "../../packages/gateway/src/proxy/upstream/service-load.ts";
 import type { Scope } from "./scope.ts";
 import { waitFor } from "./wait.ts";
@@ -60,6 +61,8 @@ export interface ProxyInit {
   readonly timeouts?: Partial<GatewaySettings["timeouts"]>;
   readonly limits?: Partial<GatewaySettings["limits"]>;
   readonly trustedProxies?: readonly string[];
+  /** By default always 0. */
+  readonly random?: () => number;
   /** What is to happen after a time happens when the test lets it pass; else at the next turn. */
   readonly timersWait?: boolean;
   /** When it refuses requests at the door; none: never. Its event loop counts as busy all the time. */
@@ -91,6 +94,10 @@ export interface ProxyUnderTest {
   readonly memory: ServiceMemory;
   /** Exchanges, attempts and retries that are counted as being under way in that memory. */
   underWay(): number;
+  /** The breaker of an instance, or of the service, as the control thread sees it. */
+  breaker(address: string | undefined): Breaker;
+  /** Brings the service live with these settings, and what it was started with. */
+  change(service: Partial<ServiceResource>): Promise<void>;
   /** Milliseconds of its clock. */
   now(): number;
   /** What it remembers of requests. */
@@ -117,7 +124,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
   const echoes: (() => void)[] = [];
   const waiting = new Set<{ readonly atMs: number; readonly action: () => void }>();
   const service = serviceOf(init);
-  const memory = serviceMemory(service, 1);
+  let memory = serviceMemory(service, 1);
   const proxy = new Proxy({
     settings: settingsOf(init),
     workerId: 1,
@@ -138,7 +145,7 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
         return () => {};
       },
     },
-    random: () => 0,
+    random: init.random ?? (() => 0),
     log,
     metrics,
     limiter: { take: () => ({ allowed: true, remaining: 1, retryAfterUs: 0, resetAfterUs: 0 }) },
@@ -188,7 +195,16 @@ export async function startProxy(scope: Scope, init: ProxyInit): Promise<ProxyUn
           (count) => count.name === name && Object.entries(labels).every(([key, value]) => count.labels[key] === value),
         )
         .reduce((sum, { value }) => sum + value, 0),
-    memory,
+    get memory() {
+      return memory;
+    },
+    breaker: (address) => breakerOf(memory, address),
+    change: async (settings) => {
+      const changed = serviceOf({ ...init, service: { ...init.service, ...settings } });
+      memory = serviceMemory(changed, 1, memory);
+      const services = { set: { s: changed }, delete: [] };
+      proxy.commit(await proxy.prepare({ revision: 2, services, memories: { s: memory } }));
+    },
     underWay: () => underWay(memory),
     now: () => now,
     recent: () => proxy.recent(),
@@ -208,6 +224,13 @@ function underWay({ service, instances }: ServiceMemory): number {
   const { active, retries, slots } = new ServiceLoad(service, 0, 1);
   const attempts = Object.values(instances).map((memory) => new InstanceLoad(memory, 0, 1));
   return attempts.reduce((sum, load) => sum + load.active() + load.awaiting(), active + retries + slots);
+}
+
+function breakerOf({ service, instances }: ServiceMemory, address: string | undefined): Breaker {
+  if (address === undefined) return new Breaker(service, serviceLayout.breaker, () => 0);
+  const memory = instances[address];
+  if (memory === undefined) throw new Error(`${address} is no instance`);
+  return new Breaker(memory, instanceLayout.breaker, () => 0);
 }
 
 const pass: Middleware = (_, next) => next();

@@ -221,8 +221,9 @@ export class ServerExchange implements Carrier, BodySink {
     if (!this.answerBegan || this.over) return;
     // With the head sent, only a broken connection tells the client that the answer is not whole.
     this.#connection.closeAfter = true;
-    this.#end();
+    // Before anything ends the socket: one that is shutting down cannot be reset any more, and node then leaks it.
     this.#connection.socket.resetAndDestroy();
+    this.#end();
   }
 
   /** Takes bytes of the request's body; returns the offset behind them and whether to go on reading. */
