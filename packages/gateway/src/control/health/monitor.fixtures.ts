@@ -82,6 +82,7 @@ export function open(t: TestContext, { isServing = true } = {}) {
   const stateOf = (address: string): string | undefined => monitor.state("users", address)?.state;
   return {
     clock,
+    events,
     sick,
     registered,
     released,
