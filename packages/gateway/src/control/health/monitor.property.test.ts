@@ -31,7 +31,7 @@ const masks = new Set(["draining", "down"]);
 
 test("whatever happens, what people are shown, what workers see and what was told agree", async (t) => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), async (steps) => {
       const bench = open(t);
       const { clock, sick, registered, monitor, set, seen, report, events } = bench;
       let used: readonly string[] = [];
@@ -84,6 +84,6 @@ test("whatever happens, what people are shown, what workers see and what was tol
       }
       monitor.stop();
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
