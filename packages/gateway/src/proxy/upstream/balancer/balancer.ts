@@ -6,7 +6,7 @@ import { LeastRequests } from "./least-requests.ts";
 import { PeakEwma } from "./peak-ewma.ts";
 import { Rotation } from "./rotation.ts";
 import { Selection } from "./selection.ts";
-import { Sticky } from "./sticky.ts";
+import { Sticky, type StickySettings } from "./sticky.ts";
 
 export interface BalancerOptions {
   readonly random: Random;
@@ -28,67 +28,93 @@ export function createBalancer<T extends Candidate>(
   candidates: readonly T[],
   options: BalancerOptions,
 ): Balancer<T> {
-  const { policy } = settings;
-  // Where a text is must not depend on where the gateway is.
-  const zone = options.preferZone && policy !== "hash" ? options.zone : undefined;
-  const biased = policy === "round-robin" || policy === "least-requests";
-  const selection = new Selection(candidates, { zone, panicThreshold: options.panicThreshold, biased });
-  if (policy === "sticky") {
-    const sticky = new Sticky(selection, new PeakEwma(selection, options.random), settings, options.stickyKey ?? "");
-    return new CookieBalancer(candidates, selection, sticky);
-  }
-  return new SelectingBalancer(candidates, selection, policyOf(settings, selection, options.random));
+  return settings.policy === "sticky"
+    ? new CookieBalancer(candidates, settings, options)
+    : new PolicyBalancer(candidates, settings, options);
 }
 
-function policyOf(
-  settings: Exclude<BalanceSettings, { policy: "sticky" }>,
-  selection: Selection,
-  random: Random,
-): Policy {
-  switch (settings.policy) {
-    case "round-robin":
-      return new Rotation(selection, random);
-    case "least-requests":
-      return new LeastRequests(selection, random);
-    case "peak-ewma":
-      return new PeakEwma(selection, random);
-    case "hash":
-      return new Hash(selection, new PeakEwma(selection, random), settings.loadFactor);
-  }
+/** What a balancer works with. Made at its first pick: of thousands of services a worker may never use most. */
+interface Made<P extends Policy> {
+  readonly selection: Selection;
+  readonly policy: P;
 }
 
-class SelectingBalancer<T extends Candidate> implements Balancer<T> {
+abstract class SelectingBalancer<T extends Candidate, P extends Policy> {
   protected readonly candidates: readonly T[];
-  readonly #selection: Selection;
-  readonly #policy: Policy;
+  #made: Made<P> | undefined;
 
-  constructor(candidates: readonly T[], selection: Selection, policy: Policy) {
+  constructor(candidates: readonly T[]) {
     this.candidates = candidates;
-    this.#selection = selection;
-    this.#policy = policy;
+  }
+
+  protected abstract make(): Made<P>;
+
+  protected get made(): Made<P> {
+    return (this.#made ??= this.make());
   }
 
   get panicked(): boolean {
-    return this.#selection.panic;
+    return this.#made?.selection.panic === true;
   }
 
   pick(context: PickContext): T | undefined {
-    this.#selection.look(context);
-    const index = this.#policy.choose(context);
+    const { selection, policy } = this.made;
+    selection.look(context);
+    const index = policy.choose(context);
     // A second look sees all there is: its choice needs no third.
-    return this.candidates[this.#selection.outdated(index, context) ? this.#policy.choose(context) : index];
+    return this.candidates[selection.outdated(index, context) ? policy.choose(context) : index];
   }
 }
 
-class CookieBalancer<T extends Candidate> extends SelectingBalancer<T> {
-  readonly #sticky: Sticky;
+class PolicyBalancer<T extends Candidate> extends SelectingBalancer<T, Policy> implements Balancer<T> {
+  readonly #settings: Exclude<BalanceSettings, StickySettings>;
+  readonly #options: BalancerOptions;
 
-  constructor(candidates: readonly T[], selection: Selection, sticky: Sticky) {
-    super(candidates, selection, sticky);
-    this.#sticky = sticky;
+  constructor(candidates: readonly T[], settings: Exclude<BalanceSettings, StickySettings>, options: BalancerOptions) {
+    super(candidates);
+    this.#settings = settings;
+    this.#options = options;
+  }
+
+  protected make(): Made<Policy> {
+    const settings = this.#settings;
+    const { random, preferZone, panicThreshold } = this.#options;
+    // Where a text is must not depend on where the gateway is.
+    const zone = preferZone && settings.policy !== "hash" ? this.#options.zone : undefined;
+    const biased = settings.policy === "round-robin" || settings.policy === "least-requests";
+    const selection = new Selection(this.candidates, { zone, panicThreshold, biased });
+    switch (settings.policy) {
+      case "round-robin":
+        return { selection, policy: new Rotation(selection, random) };
+      case "least-requests":
+        return { selection, policy: new LeastRequests(selection, random) };
+      case "peak-ewma":
+        return { selection, policy: new PeakEwma(selection, random) };
+      case "hash":
+        return { selection, policy: new Hash(selection, new PeakEwma(selection, random), settings.loadFactor) };
+    }
+  }
+}
+
+class CookieBalancer<T extends Candidate> extends SelectingBalancer<T, Sticky> implements Balancer<T> {
+  readonly #settings: StickySettings;
+  readonly #options: BalancerOptions;
+
+  constructor(candidates: readonly T[], settings: StickySettings, options: BalancerOptions) {
+    super(candidates);
+    this.#settings = settings;
+    this.#options = options;
   }
 
   cookieFor(picked: T, key: string | undefined): string | undefined {
-    return this.#sticky.cookieFor(this.candidates.indexOf(picked), key);
+    return this.made.policy.cookieFor(this.candidates.indexOf(picked), key);
+  }
+
+  protected make(): Made<Sticky> {
+    const { random, preferZone, panicThreshold, stickyKey = "" } = this.#options;
+    const zone = preferZone ? this.#options.zone : undefined;
+    const selection = new Selection(this.candidates, { zone, panicThreshold, biased: false });
+    const fresh = new PeakEwma(selection, random);
+    return { selection, policy: new Sticky(selection, fresh, this.#settings, stickyKey) };
   }
 }

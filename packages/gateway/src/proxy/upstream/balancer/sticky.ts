@@ -3,7 +3,8 @@ import { createHmac } from "node:crypto";
 import type { PickContext, Policy } from "./candidate.ts";
 import type { Selection } from "./selection.ts";
 
-type StickySettings = Extract<BalanceSettings, { policy: "sticky" }>;
+/** Of the policy that keeps a client at an instance. */
+export type StickySettings = Extract<BalanceSettings, { policy: "sticky" }>;
 
 /** Bytes of an instance's id: enough that two of a service never share one. */
 const idBytes = 12;
