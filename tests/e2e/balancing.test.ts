@@ -11,8 +11,13 @@ type Ask = ((target?: string, init?: RequestInit) => Promise<WireResponse>) & {
   readonly instances: readonly string[];
 };
 
-/** Five instances that answer with their place, and how to ask them. */
-async function five(t: TestContext, balance: BalanceSettings, more: Partial<ProxyInit> = {}): Promise<Ask> {
+/** Five instances that answer with their place, those of odd places in zone `b`, and how to ask them. */
+async function five(
+  t: TestContext,
+  balance: BalanceSettings,
+  more: Partial<ProxyInit> = {},
+  preferZone = true,
+): Promise<Ask> {
   const upstreams = [0, 1, 2, 3, 4].map((place) =>
     scriptedUpstream(t, async (connection) => {
       for (;;) {
@@ -22,7 +27,9 @@ async function five(t: TestContext, balance: BalanceSettings, more: Partial<Prox
     }),
   );
   const instances = (await Promise.all(upstreams)).map(({ address }) => address);
-  const proxy = await startProxy(t, { instances, service: { balance }, ...more });
+  const placed = instances.map((address, place) => ({ address, weight: 1, zone: place % 2 === 0 ? "a" : "b" }));
+  const service = { balance, instances: placed, ...(preferZone ? {} : { preferZone }) };
+  const proxy = await startProxy(t, { instances, service, ...more });
   const client = await RawClient.connect(t, proxy.port);
   const ask = (target = "/", init: RequestInit = {}): Promise<WireResponse> => {
     client.send(requestText(target, init));
@@ -79,5 +86,17 @@ test("a sticky cookie is set once, leads to its instance, and is replaced when i
       assert.equal(answer.text, String(place));
       assert.equal(answer.get("set-cookie"), undefined);
     }
+  }
+});
+
+test("a gateway uses the instances of its zone, unless its service says otherwise", async (t) => {
+  for (const [preferZone, expected] of [
+    [true, ["1", "3"]],
+    [false, ["0", "1", "2", "3", "4"]],
+  ] as const) {
+    const ask = await five(t, { policy: "round-robin" }, { zone: "b" }, preferZone);
+    const used = new Set<string>();
+    for (let i = 0; i < 10; i++) used.add((await ask()).text);
+    assert.deepEqual([...used].sort(), expected);
   }
 });

@@ -61,6 +61,8 @@ export interface ProxyInit {
   readonly timeouts?: Partial<GatewaySettings["timeouts"]>;
   readonly limits?: Partial<GatewaySettings["limits"]>;
   readonly trustedProxies?: readonly string[];
+  /** Where it stands. */
+  readonly zone?: string;
   /** By default always 0. */
   readonly random?: () => number;
   /** What is to happen after a time happens when the test lets it pass; else at the next turn. */
@@ -267,8 +269,9 @@ function serviceOf({ instance, instances = [], service }: ProxyInit): ServiceRes
   };
 }
 
-function settingsOf({ timeouts, limits, overload, trustedProxies = [] }: ProxyInit): GatewaySettings {
+function settingsOf({ timeouts, limits, overload, zone, trustedProxies = [] }: ProxyInit): GatewaySettings {
   return {
+    ...(zone === undefined ? {} : { zone }),
     ...(overload === undefined ? {} : { overload }),
     listen: [{ address: "127.0.0.1:0" }],
     admin: { address: "" },
