@@ -206,6 +206,7 @@ export class Service {
     const settings = this.#breaking;
     const permit = settings === undefined ? 0 : breaker.acquire(settings, nowMs, this.#trialMs);
     if (settings !== undefined && permit === 0) return refusedByInstance;
+    this.#tellOfBreaker(member, changeOfPermit(permit), nowMs);
     const outlierPermit = this.#detector === undefined ? 0 : member.outlier.acquire(nowMs, this.#trialMs);
     const out = outlierPermit === 0 && this.#detector !== undefined && !this.#balancer.panicked;
     if (out || !this.#mayAdd(kind, nowMs)) {
@@ -213,7 +214,6 @@ export class Service {
       if (outlierPermit > 0) this.#detector?.record(member.index, "ignored", nowMs, outlierPermit);
       return out ? refusedByInstance : undefined;
     }
-    this.#tellOfBreaker(member, changeOfPermit(permit), nowMs);
     const booking = new Booking(this, member, kind, uploads, nowMs);
     booking.instancePermit = permit;
     booking.outlierPermit = outlierPermit;
