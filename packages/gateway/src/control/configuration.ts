@@ -113,7 +113,7 @@ export class Configuration {
       workers: options.workers,
     });
     this.#monitor = this.#createMonitor();
-    showHealth(options.page, this.#monitor.services, clock);
+    showHealth(options.page, this.#monitor.services, options);
     this.instances = new Instances({
       services: () => this.#catalog.live.services,
       backing: () => this.#backing(),

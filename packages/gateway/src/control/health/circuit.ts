@@ -9,17 +9,16 @@ import type { CircuitFacts, CircuitName } from "./instance-state.ts";
 export class Circuit {
   readonly breaker: Breaker;
   readonly #clock: Clock;
-  #state: CircuitName;
+  /** Nothing else was told before it was followed. */
+  #state: CircuitName = "closed";
   #reason: string | undefined;
-  #sinceWallMs: number;
+  #sinceWallMs: number | undefined;
   /** What the memory said at the last look, where that had not been told. */
   #untold: CircuitName | undefined;
 
   constructor(breaker: Breaker, clock: Clock) {
     this.breaker = breaker;
     this.#clock = clock;
-    this.#state = breaker.state(clock.now());
-    this.#sinceWallMs = clock.wall();
   }
 
   /** As it was told last. */
@@ -27,7 +26,8 @@ export class Circuit {
     return this.#state;
   }
 
-  get sinceWallMs(): number {
+  /** `undefined`: it was never told to be anything else. */
+  get sinceWallMs(): number | undefined {
     return this.#sinceWallMs;
   }
 
@@ -44,6 +44,11 @@ export class Circuit {
     this.#state = state;
     this.#sinceWallMs = this.#clock.wall();
     return true;
+  }
+
+  /** Whether its memory says something else than was told. */
+  get isUntold(): boolean {
+    return this.#untold !== undefined;
   }
 
   /**

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { seededRandom } from "../../../../../tests/kit/clock.ts";
 import { pass } from "../../../../../tests/kit/fake-timers.ts";
 import type { Breaker } from "../../proxy/upstream/breaker/breaker.ts";
-import { instanceLayout } from "../../proxy/upstream/memory.ts";
+import { instanceLayout, serviceMemory } from "../../proxy/upstream/memory.ts";
 import { OutlierState } from "../../proxy/upstream/outlier/outlier-state.ts";
 import { forcedMax } from "./forced-circuits.ts";
 import { serviceOf } from "./health.fixtures.ts";
@@ -55,6 +55,24 @@ test("what a worker could not tell is seen by the second look", async (t) => {
   assert.deepEqual([stateOf("a:1"), told()], ["open", []]);
   await pass(clock, 1_000, 1_000);
   assert.deepEqual(told(), ["- closed -> open", "a:1 closed -> open"]);
+});
+
+test("of very many services that are well some are looked at each time, and all in turn", async (t) => {
+  const { clock, monitor, told } = open(t);
+  const names = Array.from({ length: 1_200 }, (_, index) => `s${index}`);
+  const resource = serviceOf({ instances: [{ address: "a:1" }], ...breaking });
+  const memories = Object.fromEntries(names.map((name) => [name, serviceMemory(resource, 2)]));
+  monitor.update({ set: Object.fromEntries(names.map((name) => [name, resource])), delete: [] }, memories);
+  for (const name of ["s0", "s1199"]) {
+    const shared = memories[name]?.instances["a:1"];
+    assert.ok(shared !== undefined);
+    fail(instanceBreaker(shared, seededRandom(1)), clock.now());
+  }
+  await pass(clock, 2_000, 1_000);
+  assert.deepEqual([monitor.state("s0", "a:1")?.state, monitor.state("s1199", "a:1")?.state], ["open", "up"]);
+  await pass(clock, 2_000, 1_000);
+  assert.equal(monitor.state("s1199", "a:1")?.state, "open");
+  assert.deepEqual(told(), ["a:1 closed -> open", "a:1 closed -> open"]);
 });
 
 test("an instance whose breaker closes begins with a small share", (t) => {
@@ -133,15 +151,19 @@ test("an operator holds the breaker of an instance open, closed, and lets it go;
   );
 });
 
-test("an instance that is held open and comes back is held before a worker sees it", (t) => {
-  const { monitor, set, memoryOf } = open(t);
+test("an instance that is held open and comes back is held before a worker sees it", async (t) => {
+  const { clock, monitor, set, memoryOf, told } = open(t);
   set(["a:1", "b:1"]);
   monitor.circuits.order("users", "a:1", "open", "ann");
   set(["b:1"]);
   const away = monitor.circuits.list("users")?.find(({ instance }) => instance === "a:1");
   assert.deepEqual(away, { service: "users", instance: "a:1", state: "open", forced: "open", by: "ann" });
+  told();
   set(["a:1", "b:1"]);
   assert.equal(instanceBreaker(memoryOf("a:1"), seededRandom(1)).forced, "open");
+  assert.equal(monitor.state("users", "a:1")?.reason, "held open by ann");
+  await pass(clock, 3_000, 1_000);
+  assert.deepEqual(told(), ["a:1 none -> open"]);
   set(["b:1"]);
   assert.ok(monitor.circuits.order("users", "a:1", "auto", "ann") !== undefined);
   set(["a:1", "b:1"]);

@@ -4,7 +4,7 @@ import type { ServiceMemory } from "../../proxy/upstream/memory.ts";
 import type { Announcer } from "./announcer.ts";
 import { isoTime, type Circuit } from "./circuit.ts";
 import { ForcedCircuits, forcedMax, type ForcedCircuit } from "./forced-circuits.ts";
-import type { CircuitName } from "./instance-state.ts";
+import type { CircuitFacts, CircuitName } from "./instance-state.ts";
 import type { WatchedService } from "./watched.ts";
 
 /** A circuit breaker, for people and programs. */
@@ -18,7 +18,7 @@ export interface CircuitText {
   readonly by?: string;
   /** Why it changed last. */
   readonly reason?: string;
-  /** ISO 8601; absent where the instance is not there now. */
+  /** ISO 8601; absent where it was never anything but closed, or the instance is not there now. */
   readonly since?: string;
   /** When trials begin. */
   readonly until?: string;
@@ -52,6 +52,12 @@ export class Circuits {
     this.#forced.apply(service, memory);
   }
 
+  /** A service or an instance is new, and what is held of it nobody needs to be told again. */
+  begin(watched: WatchedService, instance: string | undefined): void {
+    const forced = this.#forced.get(watched.name, instance);
+    if (forced !== undefined) this.#open(watched, instance)?.tell(forced.to, heldBy(forced));
+  }
+
   /**
    * Those of a service: its own and one for each instance. Of all services: of those that have breakers, and what is
    * held elsewhere. `undefined`: there is no such service.
@@ -73,20 +79,22 @@ export class Circuits {
 
   /** That of a service as a whole; `undefined` where it has none and none is held. */
   whole(watched: WatchedService): CircuitText | undefined {
-    const text = this.#text(watched, undefined, watched.circuit);
+    const text = this.#text(watched, undefined, watched.views.circuit(this.#options));
     return watched.resource.circuitBreaker === undefined && text.forced === undefined ? undefined : text;
   }
 
   /** Holds a breaker, or lets it go. `undefined`: there is none. Throws a RangeError where too many are held. */
   order(service: string, instance: string | undefined, order: CircuitOrder, author: string): CircuitText | undefined {
     const watched = this.#options.services.get(service);
-    const circuit = circuitOf(watched, instance);
+    const circuit = this.#open(watched, instance);
     if (circuit === undefined && (order !== "auto" || this.#forced.get(service, instance) === undefined))
       return undefined;
+    let reason = `let go by ${author}`;
     if (order === "auto") this.#forced.letGo(service, instance);
     else {
-      const one = instance === undefined ? {} : { instance };
-      if (!this.#forced.hold({ service, ...one, to: order, author })) {
+      const forced = { service, ...(instance === undefined ? {} : { instance }), to: order, author };
+      reason = heldBy(forced);
+      if (!this.#forced.hold(forced)) {
         throw new RangeError(`${forcedMax} circuit breakers are held: let one go first.`);
       }
     }
@@ -96,13 +104,13 @@ export class Circuits {
     }
     circuit.breaker.force(order === "auto" ? undefined : order);
     const { state } = circuit.facts(watched.resource.circuitBreaker !== undefined);
-    this.tell(watched, instance, state, order === "auto" ? `let go by ${author}` : `held ${order} by ${author}`);
+    this.tell(watched, instance, state, reason);
     return this.#text(watched, instance, circuit);
   }
 
   /** A breaker became so, says a worker or an operator. */
   tell(watched: WatchedService, instance: string | undefined, state: CircuitName, reason: string | undefined): void {
-    const circuit = circuitOf(watched, instance);
+    const circuit = this.#open(watched, instance);
     if (circuit === undefined) return;
     const before = circuit.told;
     if (circuit.tell(state, reason)) {
@@ -111,24 +119,27 @@ export class Circuits {
     if (instance !== undefined) this.#options.onChange(watched, instance);
   }
 
-  /** Tells what nobody could. */
-  look(watched: WatchedService): void {
-    const isConfigured = watched.resource.circuitBreaker !== undefined;
-    this.#look(watched, undefined, watched.circuit, isConfigured);
-    for (const [address, { circuit }] of watched.used) this.#look(watched, address, circuit, isConfigured);
+  /** Tells what nobody could. Whether it is to be looked at again at once: a worker's word may be on its way. */
+  look(watched: WatchedService, instance: string | undefined): boolean {
+    const views = instance === undefined ? watched.views : watched.used.get(instance)?.views;
+    const circuit = views?.circuit(this.#options);
+    if (circuit === undefined) return false;
+    const seen = circuit.look(watched.resource.circuitBreaker !== undefined);
+    if (seen !== undefined) this.tell(watched, instance, seen, seen === "open" ? circuit.reason : undefined);
+    return circuit.isUntold;
   }
 
-  #look(watched: WatchedService, instance: string | undefined, circuit: Circuit, isConfigured: boolean): void {
-    const seen = circuit.look(isConfigured);
-    if (seen !== undefined) this.tell(watched, instance, seen, seen === "open" ? circuit.reason : undefined);
+  #open(watched: WatchedService | undefined, instance: string | undefined): Circuit | undefined {
+    const views = instance === undefined ? watched?.views : watched?.used.get(instance)?.views;
+    return views?.openCircuit(this.#options);
   }
 
   #of(watched: WatchedService | undefined): readonly CircuitText[] {
     if (watched === undefined) return [];
     const instances = [...watched.used].sort(([a], [b]) => (a < b ? -1 : 1));
     return [
-      this.#text(watched, undefined, watched.circuit),
-      ...instances.map(([address, { circuit }]) => this.#text(watched, address, circuit)),
+      this.#text(watched, undefined, watched.views.circuit(this.#options)),
+      ...instances.map(([address, { views }]) => this.#text(watched, address, views.circuit(this.#options))),
     ];
   }
 
@@ -136,16 +147,18 @@ export class Circuits {
   #away(service: string): readonly CircuitText[] {
     const { services } = this.#options;
     return Array.from(this.#forced.all())
-      .filter((one) => one.service === service && circuitOf(services.get(service), one.instance) === undefined)
+      .filter((one) => one.service === service && !isThere(services.get(service), one.instance))
       .map(({ to, author, instance }) => ({
         ...{ service, state: to, forced: to, by: author },
         ...(instance === undefined ? {} : { instance }),
       }));
   }
 
-  #text(watched: WatchedService, instance: string | undefined, circuit: Circuit): CircuitText {
+  #text(watched: WatchedService, instance: string | undefined, circuit: Circuit | undefined): CircuitText {
     const { clock } = this.#options;
-    const { state, forced, reason, untilMs } = circuit.facts(watched.resource.circuitBreaker !== undefined);
+    const isConfigured = watched.resource.circuitBreaker !== undefined;
+    const { state, forced, reason, untilMs }: CircuitFacts = circuit?.facts(isConfigured) ?? { state: "closed" };
+    const sinceWallMs = circuit?.sinceWallMs;
     const held: ForcedCircuit | undefined = this.#forced.get(watched.name, instance);
     return {
       service: watched.name,
@@ -154,7 +167,7 @@ export class Circuits {
       ...(forced === undefined ? {} : { forced }),
       ...(held === undefined ? {} : { by: held.author }),
       ...(reason === undefined ? {} : { reason }),
-      since: new Date(circuit.sinceWallMs).toISOString(),
+      ...(sinceWallMs === undefined ? {} : { since: new Date(sinceWallMs).toISOString() }),
       ...(untilMs === undefined ? {} : { until: isoTime(clock, untilMs) }),
     };
   }
@@ -167,6 +180,10 @@ export class Circuits {
   }
 }
 
-function circuitOf(watched: WatchedService | undefined, instance: string | undefined): Circuit | undefined {
-  return instance === undefined ? watched?.circuit : watched?.used.get(instance)?.circuit;
+function heldBy({ to, author }: ForcedCircuit): string {
+  return `held ${to} by ${author}`;
+}
+
+function isThere(watched: WatchedService | undefined, instance: string | undefined): boolean {
+  return watched !== undefined && (instance === undefined || watched.used.has(instance));
 }

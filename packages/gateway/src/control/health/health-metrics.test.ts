@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { seededRandom } from "../../../../../tests/kit/clock.ts";
 import { pass } from "../../../../../tests/kit/fake-timers.ts";
 import { MetricsPage } from "../../telemetry/metrics-page.ts";
 import { showHealth } from "./health-metrics.ts";
@@ -9,7 +10,7 @@ import { reportMsMax } from "./report.ts";
 /** The series of metrics that the monitor shows, without the prefix. */
 async function shown({ monitor, clock }: ReturnType<typeof open>): Promise<string[]> {
   const page = new MetricsPage();
-  showHealth(page, monitor.services, clock);
+  showHealth(page, monitor.services, { clock, random: seededRandom(1) });
   let text = "";
   for await (const piece of page.render(() => Promise.resolve())) text += piece;
   return text.split("\n").flatMap((line) => /^headgate_((?:instance|circuit|concurrency)_.*)/.exec(line)?.[1] ?? []);

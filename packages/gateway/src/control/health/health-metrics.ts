@@ -3,8 +3,9 @@ import { readConcurrency } from "../../proxy/upstream/concurrency/limiter.ts";
 import type { MetricsPage, Sample } from "../../telemetry/metrics-page.ts";
 import type { MetricName } from "../../telemetry/names.ts";
 import type { Circuit } from "./circuit.ts";
-import { takesRequests, type CircuitName } from "./instance-state.ts";
+import { takesRequests, type CircuitFacts, type CircuitName } from "./instance-state.ts";
 import { hasLoad, type ReportedLoad } from "./report.ts";
+import type { ViewParts } from "./views.ts";
 import type { WatchedService } from "./watched.ts";
 
 const circuitValues: Readonly<Record<CircuitName, number>> = { closed: 0, "half-open": 1, open: 2 };
@@ -20,10 +21,11 @@ const reported: readonly (readonly [MetricName, (load: ReportedLoad) => number |
 ];
 
 /** Puts instances and breakers on the page: read from memory and reports when the page is made, so recorded nowhere. */
-export function showHealth(page: MetricsPage, services: ReadonlyMap<string, WatchedService>, clock: Clock): void {
+export function showHealth(page: MetricsPage, services: ReadonlyMap<string, WatchedService>, parts: ViewParts): void {
+  const { clock } = parts;
   page.onRead("instance_up", () => upSamples(services));
   for (const [name, valueOf] of reported) page.onRead(name, () => reportSamples(services, valueOf, clock));
-  page.onRead("circuit_state", () => circuitSamples(services));
+  page.onRead("circuit_state", () => circuitSamples(services, parts));
   page.onRead("concurrency_limit", () => concurrencySamples(services, "limit"));
   page.onRead("concurrency_in_flight", () => concurrencySamples(services, "inFlight"));
 }
@@ -51,16 +53,19 @@ function* reportSamples(
 }
 
 /** Of services that have breakers, and of those that an operator holds. */
-function* circuitSamples(services: ReadonlyMap<string, WatchedService>): Generator<Sample, void, undefined> {
-  for (const { name, resource, circuit, used } of services.values()) {
+function* circuitSamples(
+  services: ReadonlyMap<string, WatchedService>,
+  parts: ViewParts,
+): Generator<Sample, void, undefined> {
+  for (const { name, resource, views, used } of services.values()) {
     const isConfigured = resource.circuitBreaker !== undefined;
-    const sampleOf = (address: string, one: Circuit): readonly Sample[] => {
-      const { state, forced } = one.facts(isConfigured);
+    const sampleOf = (address: string, circuit: Circuit | undefined): readonly Sample[] => {
+      const { state, forced }: CircuitFacts = circuit?.facts(isConfigured) ?? { state: "closed" };
       if (!isConfigured && forced === undefined) return [];
       return [{ labels: ["service", name, "instance", address], value: circuitValues[state] }];
     };
-    yield* sampleOf("", circuit);
-    for (const [address, one] of used) yield* sampleOf(address, one.circuit);
+    yield* sampleOf("", views.circuit(parts));
+    for (const [address, one] of used) yield* sampleOf(address, one.views.circuit(parts));
   }
 }
 

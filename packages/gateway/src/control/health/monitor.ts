@@ -13,18 +13,22 @@ import type { FoundInstance } from "../registry/source.ts";
 import { Announcer } from "./announcer.ts";
 import type { RunCheck } from "./check.ts";
 import type { CheckState } from "./check-state.ts";
-import { Circuit, isCircuitName } from "./circuit.ts";
+import { isCircuitName } from "./circuit.ts";
 import { Circuits, type CircuitText } from "./circuits.ts";
 import type { StateText } from "./instance-state.ts";
 import { biasesOf } from "./load-bias.ts";
 import { isPanicking, overviewOf, stateText, type HealthOverview } from "./overview.ts";
 import { Prober } from "./prober.ts";
 import { hasLoad, hasStatus, type InstanceReport } from "./report.ts";
-import { serviceBreaker, viewInstance } from "./views.ts";
+import { InstanceViews, ServiceViews } from "./views.ts";
 import { currentState, type UsedInstance, type WatchedService } from "./watched.ts";
 
 /** How often is looked at what changes without being told: reports that age, times that are over. */
 const lookMs = 1_000;
+/** Instances that are looked at each time though nothing is known to become of them: some milliseconds at most. */
+const quietLooksMax = 1_000;
+
+const noneRegistered: ReadonlyMap<string, FoundInstance> = new Map();
 
 export interface MonitorOptions {
   readonly clock: Clock;
@@ -65,6 +69,10 @@ export class Monitor {
   readonly #services = new Map<string, WatchedService>();
   readonly #byReportName = new Map<string, Set<WatchedService>>();
   readonly #stopLooking: () => void;
+  /** Services of which instances are looked at each time. */
+  readonly #lively = new Set<WatchedService>();
+  /** Whose turn it is to be looked at all the same. */
+  #turn: MapIterator<WatchedService>;
   #isServing = false;
 
   constructor(options: MonitorOptions) {
@@ -79,6 +87,7 @@ export class Monitor {
       ...{ clock, timers, random, check },
       onChecked: (service, address, state, before) => this.#checked(service, address, state, before),
     });
+    this.#turn = this.#services.values();
     this.#stopLooking = timers.every(lookMs, () => this.#look());
   }
 
@@ -184,7 +193,7 @@ export class Monitor {
     const now = { resource, memory, discovery, reportName, registered };
     const watched: WatchedService = known ?? {
       ...{ name, ...now, used: new Map(), shown: new Map() },
-      circuit: new Circuit(serviceBreaker(memory.service, this.#options.random), this.#options.clock),
+      ...{ views: new ServiceViews(memory.service), lively: new Set() },
     };
     this.#unindex(watched);
     this.#services.set(name, Object.assign(watched, now));
@@ -192,6 +201,7 @@ export class Monitor {
     const addresses = new Set(resource.instances.map(({ address }) => address));
     for (const address of watched.used.keys()) if (!addresses.has(address)) watched.used.delete(address);
     this.#prober.set(name, resource.healthCheck, addresses);
+    if (known === undefined) this.circuits.begin(watched, undefined);
     for (const address of addresses) {
       const shared = memory.instances[address];
       if (shared !== undefined) this.#use(watched, address, shared);
@@ -204,6 +214,7 @@ export class Monitor {
     if (watched === undefined) return;
     this.#prober.set(name, undefined, []);
     this.#services.delete(name);
+    this.#lively.delete(watched);
     this.#unindex(watched);
   }
 
@@ -215,35 +226,45 @@ export class Monitor {
 
   #use(watched: WatchedService, address: string, memory: SharedArrayBuffer): void {
     const { name, reportName, used } = watched;
-    const nowMs = this.#options.clock.now();
     let instance = used.get(address);
     if (instance?.views.memory !== memory) {
-      const views = viewInstance(memory, this.#options.random);
-      const circuit = new Circuit(views.breaker, this.#options.clock);
-      instance = { views, report: undefined, isReportedUp: true, bias: 1, circuit };
+      instance = {
+        views: new InstanceViews(memory),
+        report: undefined,
+        isReportedUp: true,
+        bias: 1,
+        isCheckedWell: true,
+      };
       used.set(address, instance);
+      this.circuits.begin(watched, address);
     }
-    instance.views.health.setCheck(this.#prober.state(name, address)?.healthy ?? true, nowMs);
+    this.#writeCheck(instance, this.#prober.state(name, address)?.healthy ?? true);
     instance.report = this.#options.report(reportName, address);
     this.#writeReport(instance, instance.bias);
   }
 
   #registeredOf(discovery: DiscoverSettings | undefined): ReadonlyMap<string, FoundInstance> {
     const found = discovery === undefined ? undefined : this.#options.find(discovery);
-    return new Map((found ?? []).map((known) => [known.address, known]));
+    return found === undefined ? noneRegistered : new Map(found.map((known) => [known.address, known]));
   }
 
   #checked(service: string, address: string, state: CheckState, before: CheckState): void {
     const watched = this.#services.get(service);
     const used = watched?.used.get(address);
     if (watched === undefined || used === undefined) return;
-    used.views.health.setCheck(state.healthy, this.#options.clock.now());
+    this.#writeCheck(used, state.healthy);
     // Only after its checks had failed, too: while they pass, requests may fail all the same.
-    if (state.healthy && !before.healthy) used.views.outlier.lift();
+    if (state.healthy && !before.healthy) used.views.outlier?.lift();
     this.#refresh(watched, address);
     const { discovery, registered } = watched;
     if (discovery === undefined || state.failure === undefined) return;
     if (registered.get(address)?.heldSinceMs !== undefined) this.#options.onHeldSick(discovery, address);
+  }
+
+  #writeCheck(instance: UsedInstance, isWell: boolean): void {
+    if (isWell === instance.isCheckedWell) return;
+    instance.isCheckedWell = isWell;
+    instance.views.health.setCheck(isWell, this.#options.clock.now());
   }
 
   #writeReport(instance: UsedInstance, bias: number): void {
@@ -256,14 +277,46 @@ export class Monitor {
     views.health.setReport(isUp, bias, nowMs);
   }
 
-  /** What changes with time, and what a worker that ended could not tell. */
+  /**
+   * What changes with time, and what a worker that ended could not tell. Those that are simply up are looked at in turn,
+   * some at a time: what becomes of them is told.
+   */
   #look(): void {
-    for (const watched of this.#services.values()) {
+    for (const watched of [...this.#lively]) {
       this.#writeLoads(watched);
-      this.circuits.look(watched);
-      for (const address of watched.used.keys()) this.#refresh(watched, address);
+      for (const address of [...watched.lively]) this.#lookAt(watched, address === "" ? undefined : address);
+    }
+    for (let left = quietLooksMax, services = this.#services.size; left > 0 && services > 0; services--) {
+      const watched = this.#next();
+      if (watched === undefined) break;
+      const { lively, used } = watched;
+      if (!lively.has("")) this.#lookAt(watched, undefined);
+      for (const address of used.keys()) if (!lively.has(address)) this.#lookAt(watched, address);
+      left -= used.size + 1;
     }
     this.#announcer.tick();
+  }
+
+  /** Whose turn it is; after the last it is the first's. */
+  #next(): WatchedService | undefined {
+    const next = this.#turn.next();
+    if (next.done !== true) return next.value;
+    this.#turn = this.#services.values();
+    const first = this.#turn.next();
+    return first.done === true ? undefined : first.value;
+  }
+
+  #lookAt(watched: WatchedService, instance: string | undefined): void {
+    const isUntold = this.circuits.look(watched, instance);
+    if (instance === undefined) this.#setLively(watched, "", isUntold);
+    else this.#refresh(watched, instance, false, isUntold);
+  }
+
+  #setLively(watched: WatchedService, address: string, isLively: boolean): void {
+    if (isLively) watched.lively.add(address);
+    else if (!watched.lively.delete(address)) return;
+    if (watched.lively.size === 0) this.#lively.delete(watched);
+    else this.#lively.add(watched);
   }
 
   /** All of a service together, as they are compared with one another, and so often only: load changes all the time. */
@@ -288,16 +341,19 @@ export class Monitor {
     }
   }
 
-  #refresh(watched: WatchedService, address: string, isNew = false): void {
-    const { clock } = this.#options;
-    const { name, shown } = watched;
-    const nowMs = clock.now();
+  #refresh(watched: WatchedService, address: string, isNew = false, isUntold = false): void {
+    const { name, shown, used } = watched;
     const before = shown.get(address);
-    const after = currentState(watched, address, this.#prober.state(name, address), nowMs);
+    const after = currentState(watched, address, this.#prober.state(name, address), this.#options);
     const isSame = before?.state === after?.state;
     if (after === undefined) shown.delete(address);
-    else
-      shown.set(address, { ...after, sinceWallMs: isSame && before !== undefined ? before.sinceWallMs : clock.wall() });
+    else if (!isSame || after.state !== "up") {
+      const sinceWallMs = isSame && before !== undefined ? before.sinceWallMs : this.#options.clock.wall();
+      shown.set(address, { ...after, sinceWallMs });
+    }
+    const { report, bias = 1 } = used.get(address) ?? {};
+    const ages = report !== undefined || bias > 1;
+    this.#setLively(watched, address, after !== undefined && (after.state !== "up" || ages || isUntold));
     if (!isSame && !isNew) this.#announcer.instance(name, address, before?.state, after);
   }
 }

@@ -56,6 +56,7 @@ export class Prober {
   /** Which instances of a service are checked, and how; without settings none are. */
   set(service: string, settings: HealthCheckSettings | undefined, addresses: Iterable<string>): void {
     const known = this.#services.get(service);
+    if (settings === undefined && known === undefined) return;
     const next = new Map<string, Target>();
     if (settings !== undefined) {
       const question = questionOf(settings);

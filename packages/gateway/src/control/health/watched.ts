@@ -3,10 +3,9 @@ import type { ServiceMemory } from "../../proxy/upstream/memory.ts";
 import { holdMs } from "../registry/registry.ts";
 import type { FoundInstance } from "../registry/source.ts";
 import type { CheckState } from "./check-state.ts";
-import type { Circuit } from "./circuit.ts";
 import { stateOf, type InstanceFacts, type InstanceState } from "./instance-state.ts";
 import { hasStatus, type InstanceReport } from "./report.ts";
-import type { InstanceViews } from "./views.ts";
+import type { InstanceViews, ServiceViews, ViewParts } from "./views.ts";
 
 /** An instance that the workers use. */
 export interface UsedInstance {
@@ -16,7 +15,8 @@ export interface UsedInstance {
   /** What was last written of its report. */
   isReportedUp: boolean;
   bias: number;
-  readonly circuit: Circuit;
+  /** What was last written of its checks. */
+  isCheckedWell: boolean;
   /** Why it was ejected last, as far as is known. */
   ejectionReason?: string;
 }
@@ -40,8 +40,9 @@ export interface WatchedService {
   /** Also those that are down or drain, which the workers do not use. */
   registered: ReadonlyMap<string, FoundInstance>;
   readonly shown: Map<string, ShownState>;
-  /** Its breaker as a whole. */
-  circuit: Circuit;
+  readonly views: ServiceViews;
+  /** Those that are looked at each time: they change with time, or have to be told of. */
+  readonly lively: Set<string>;
 }
 
 /** The state of an instance; `undefined`: it is none of the service's, or not yet. */
@@ -49,7 +50,7 @@ export function currentState(
   { resource, discovery, used, registered }: WatchedService,
   address: string,
   check: CheckState | undefined,
-  nowMs: number,
+  parts: ViewParts,
 ): InstanceState | undefined {
   const instance = used.get(address);
   const known = registered.get(address);
@@ -58,7 +59,7 @@ export function currentState(
   return stateOf({
     ...(known === undefined ? {} : { registered: registeredFacts(known, discovery) }),
     ...(check === undefined ? {} : { check }),
-    ...(instance === undefined ? {} : usedFacts(instance, resource, nowMs)),
+    ...(instance === undefined ? {} : usedFacts(instance, resource, parts)),
   });
 }
 
@@ -71,22 +72,25 @@ function registeredFacts(
   return { status, held: discovery !== undefined && "etcd" in discovery ? { untilMs: heldSinceMs + holdMs } : {} };
 }
 
-function usedFacts(instance: UsedInstance, resource: ServiceResource, nowMs: number): InstanceFacts {
-  const { views, report, circuit } = instance;
+function usedFacts(instance: UsedInstance, resource: ServiceResource, parts: ViewParts): InstanceFacts {
+  const { views, report } = instance;
   const { slowStartMs = 0, circuitBreaker } = resource;
-  const sinceMs = views.health.availableSinceMs;
+  const nowMs = parts.clock.now();
+  const sinceMs = slowStartMs === 0 ? 0 : views.health.availableSinceMs;
+  const circuit = views.circuit(parts)?.facts(circuitBreaker !== undefined);
   return {
     ...(report !== undefined && hasStatus(report, nowMs) ? { reported: report.status } : {}),
     ...(resource.outlierDetection === undefined ? {} : ejectionFacts(instance, nowMs)),
-    circuit: circuit.facts(circuitBreaker !== undefined),
+    ...(circuit === undefined ? {} : { circuit }),
     ...(sinceMs > 0 && sinceMs + slowStartMs > nowMs ? { startingUntilMs: sinceMs + slowStartMs } : {}),
   };
 }
 
 function ejectionFacts({ views, ejectionReason }: UsedInstance, nowMs: number): Pick<InstanceFacts, "ejection"> {
-  const place = views.outlier.place(nowMs);
-  if (place === "in") return {};
+  const { outlier } = views;
+  const place = outlier?.place(nowMs) ?? "in";
+  if (outlier === undefined || place === "in") return {};
   if (place === "probation") return { ejection: { isOver: true } };
   const reason = ejectionReason === undefined ? {} : { reason: ejectionReason };
-  return { ejection: { isOver: false, untilMs: nowMs + views.outlier.ejectedForMs(nowMs), ...reason } };
+  return { ejection: { isOver: false, untilMs: nowMs + outlier.ejectedForMs(nowMs), ...reason } };
 }
