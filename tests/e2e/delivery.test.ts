@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { request } from "../kit/client.ts";
 import { compileCache } from "../kit/command.ts";
-import { simpleDocument, startGateway } from "../kit/gateway.ts";
+import { runHeadgate, simpleDocument, startGateway } from "../kit/gateway.ts";
 import { deadPort } from "../kit/ports.ts";
 import { newestFirst } from "../kit/scope.ts";
 import { answerAll, scriptedUpstream } from "../kit/upstream.ts";
@@ -122,4 +122,36 @@ test("SIGTERM lets a delivery finish; what had not begun is delivered after the 
       .toSorted(),
     ["1", "2", "3"],
   );
+});
+
+test("operators see what waits and what died, deliver it again, and delete it", async (t) => {
+  const scope = newestFirst(t);
+  let status = 404;
+  const upstream = await scriptedUpstream(scope, async (connection) => {
+    for (;;) {
+      await connection.request();
+      connection.send(`HTTP/1.1 ${status} X\r\ncontent-length: 0\r\n\r\n`);
+    }
+  });
+  const gateway = await startGateway(scope, { document: document(upstream.address), env: compileCache });
+  const headgate = (...args: string[]) =>
+    runHeadgate(["queue", ...args, "--admin", `127.0.0.1:${gateway.adminPort}`], { cwd: gateway.directory });
+  assert.match((await headgate()).stdout, /^0 waiting, 0 being delivered/);
+  const init = { method: "POST", headers: { authorization: "Bearer t" }, body: "some text" };
+  const { id } = JSON.parse((await request(scope, gateway.port, "/later/a?b=1", init)).text) as { id: string };
+  await waitFor(async () => /1 dead/.test((await headgate()).stdout));
+  const listed = await headgate("list", "--state", "dead");
+  assert.match(listed.stdout, new RegExp(`^${id}  dead: refused  later  s +POST /a\\?b=1  1 .*answered 404\\.$`, "m"));
+  const shown = await headgate("show", id);
+  assert.match(shown.stdout, /authorization: \[redacted\]/);
+  assert.match(shown.stdout, /some text/);
+  status = 200;
+  assert.equal((await headgate("replay", id)).stdout, "1 message replayed.\n");
+  await waitFor(() => upstream.requests().length === 2);
+  assert.equal(upstream.requests()[1]?.get("idempotency-key"), id);
+  await waitFor(async () => (await headgate("show", id)).code === 1);
+  status = 410;
+  await request(scope, gateway.port, "/later/b", init);
+  await waitFor(async () => (await headgate("purge", "--dead")).stdout === "1 message purged.\n");
+  assert.match((await headgate()).stdout, /^0 waiting, 0 being delivered \(0 bytes\), 0 dead\n$/);
 });

@@ -7,9 +7,11 @@ import { fakeTimers } from "../../../../tests/kit/fake-timers.ts";
 import type { Item } from "../control/catalog/view.ts";
 import type { ApplyResult, Change, ResourceResult } from "../control/change/change.ts";
 import { EventBus } from "../control/events.ts";
+import { QueueView } from "../control/queue/view.ts";
 import { Instances } from "../control/registry/instances.ts";
 import { Report } from "../control/report.ts";
 import { silentLog } from "../core/log.ts";
+import { Seal } from "../core/seal.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { adminEndpoints } from "./endpoints.ts";
@@ -135,6 +137,11 @@ export async function admin(t: TestContext, given: Partial<AdminParts> = {}, ext
     }),
     health: () => ({ instances: 3, up: 3, notUp: [] }),
     circuits: { list: () => [], order: () => undefined },
+    queue: new QueueView(
+      () => undefined,
+      new Seal(undefined),
+      () => {},
+    ),
     events,
     store: () => undefined,
     ...given,

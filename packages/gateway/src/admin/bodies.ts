@@ -50,6 +50,18 @@ export const circuitBody = z.strictObject({
   state: z.enum(["open", "closed", "auto"]).describe("`open` lets nothing through, `closed` all; `auto` lets go."),
 });
 
+export const replayBody = z.strictObject({
+  ids: z
+    .array(z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/))
+    .min(1)
+    .max(1_000)
+    .describe("These.")
+    .optional(),
+  state: z.enum(["dead", "waiting"]).describe("Those; default `dead`.").optional(),
+  route: z.string().describe("Only those of this route.").optional(),
+  service: z.string().describe("Only those of this service.").optional(),
+});
+
 export const healthBody = z
   .record(z.string(), z.unknown())
   .describe("`status`, `metrics` with `cpuUsage`, `memoryUsage` and `requestLatencyMs`, `timestamp`.");

@@ -5,6 +5,7 @@ import { eventEndpoints } from "./endpoints/events.ts";
 import { instanceEndpoints } from "./endpoints/instances.ts";
 import { liveEndpoints } from "./endpoints/live.ts";
 import { operationEndpoints } from "./endpoints/operations.ts";
+import { queueEndpoints } from "./endpoints/queue.ts";
 import { resourceEndpoints } from "./endpoints/resources.ts";
 import { openApiDocument } from "./openapi/document.ts";
 import type { AdminParts } from "./parts.ts";
@@ -18,6 +19,7 @@ export function adminEndpoints(parts: AdminParts): readonly AdminEndpoint[] {
     ...changeEndpoints(parts),
     ...instanceEndpoints(parts),
     ...circuitEndpoints(parts),
+    ...queueEndpoints(parts),
     ...eventEndpoints(parts),
   ];
   let document: object | undefined;

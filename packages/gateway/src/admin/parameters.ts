@@ -37,6 +37,13 @@ export const queryParameters = {
     schema: { type: "integer", minimum: 1, maximum: changesMax, default: changesDefault },
   },
   kind: { description: "Only changes of this kind of resource.", schema: { enum: kinds } },
+  state: {
+    description: "Only messages in this state.",
+    schema: { enum: ["waiting", "delivering", "dead"] },
+  },
+  route: { description: "Only messages of this route.", schema: { type: "string" } },
+  service: { description: "Only messages of this service.", schema: { type: "string" } },
+  cursor: { description: "The `cursor` of the page before: goes on behind it.", schema: { type: "string" } },
   name: { description: "Only changes of the resource of this name; with `kind`.", schema: { type: "string" } },
 } as const satisfies Readonly<Record<string, Described>>;
 

@@ -6,6 +6,7 @@ import type { HealthOverview } from "../control/health/overview.ts";
 import type { Instances } from "../control/registry/instances.ts";
 import type { SourceStatus } from "../control/registry/sources.ts";
 import type { EventBus } from "../control/events.ts";
+import type { QueueView } from "../control/queue/view.ts";
 import type { Report, ReportedProblem } from "../control/report.ts";
 import type { StoreStatus } from "../control/store-status.ts";
 import type { BoundAddress, WorkerStatus } from "../control/worker-messages.ts";
@@ -47,6 +48,8 @@ export interface AdminParts {
   readonly health: () => HealthOverview;
   /** The sources of instances beside the store. */
   readonly discovery: () => readonly SourceStatus[];
+  /** Rejects with a QueueError. */
+  readonly queue: Pick<QueueView, "list" | "get" | "replay" | "purge">;
   readonly events: EventBus;
   /** `undefined`: there is no store. */
   readonly store: () => StoreStatus | undefined;

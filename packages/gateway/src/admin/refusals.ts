@@ -1,5 +1,6 @@
 import { ChangeError, type ChangeErrorCode } from "../control/change/change-error.ts";
 import { StoreError, type StoreErrorCode } from "../control/store/store.ts";
+import { QueueError, type QueueErrorCode } from "../control/queue/queue.ts";
 import { etagOf } from "./preconditions.ts";
 import { AdminError } from "./problem.ts";
 
@@ -31,6 +32,9 @@ const storeStatus: Readonly<Record<StoreErrorCode, number>> = {
   invalid: 500,
 };
 
+/** What a call of the queue is answered with. */
+const queueStatus: Readonly<Record<QueueErrorCode, number>> = { full: 409, conflict: 409, away: 503 };
+
 /** A store that does not answer is tried again within seconds; asking more often tells nothing new. */
 const retryAfterSeconds = "2";
 
@@ -39,6 +43,10 @@ export function refusalOf(error: unknown): AdminError | undefined {
   if (error instanceof AdminError) return error;
   if (error instanceof StoreError) {
     const status = storeStatus[error.code];
+    return new AdminError(status, sentence(error.message), { code: error.code }, retry(status));
+  }
+  if (error instanceof QueueError) {
+    const status = queueStatus[error.code];
     return new AdminError(status, sentence(error.message), { code: error.code }, retry(status));
   }
   if (!(error instanceof ChangeError)) return undefined;

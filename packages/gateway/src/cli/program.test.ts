@@ -20,6 +20,7 @@ const commands = [
   "status",
   "instances",
   "circuit",
+  "queue",
   "register",
   "top",
 ];

@@ -8,6 +8,7 @@ import { getCommand } from "./get.ts";
 import { historyCommands } from "./history.ts";
 import { circuitCommand } from "./circuit.ts";
 import { instancesCommand } from "./instances.ts";
+import { queueCommand } from "./queue.ts";
 import { registerCommand } from "./register.ts";
 import { UsageError, type StartFlags } from "./settings.ts";
 import type { Surroundings } from "./start.ts";
@@ -63,6 +64,7 @@ function buildProgram(surroundings: ProgramSurroundings, exit: (code: number) =>
   statusCommand(program, surroundings, exit);
   instancesCommand(program, surroundings, exit);
   circuitCommand(program, surroundings, exit);
+  queueCommand(program, surroundings, exit);
   registerCommand(program, surroundings, exit);
   topCommand(program, surroundings, exit);
   return program;

@@ -23,6 +23,7 @@ import { systemRandom, type Clock } from "../core/clock.ts";
 import { nextTurn, type Timers } from "../core/timers.ts";
 import { createLimiterMemory } from "../proxy/limiter.ts";
 import type { ApplicationLog } from "../telemetry/log.ts";
+import { Seal } from "../core/seal.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { MetricsPage } from "../telemetry/metrics-page.ts";
 import { collectProcess, type ProcessFacts } from "../telemetry/process.ts";
@@ -88,6 +89,7 @@ class Gateway implements RunningGateway {
   readonly #configuration: Configuration;
   readonly #supervisor: Supervisor;
   readonly #queue: StoreAndForward;
+  readonly #queueKey: Uint8Array | undefined;
   readonly #dataDir: string;
   readonly workers: number;
   #admin: AdminServer | undefined;
@@ -102,6 +104,7 @@ class Gateway implements RunningGateway {
     const { clock, timers, log } = options;
     this.#options = options;
     this.#settings = settings;
+    this.#queueKey = queueKey;
     this.workers = asked === 0 ? 0 : reusePort ? asked : 1;
     const metrics = new Metrics((news) => source.accept(news));
     const source = this.#page.attach("control");
@@ -269,6 +272,7 @@ class Gateway implements RunningGateway {
       circuits: configuration.circuits,
       health: () => configuration.health(),
       discovery: () => configuration.sources.status(),
+      queue: this.#queue.view(new Seal(this.#queueKey)),
       events: configuration.events,
       store: () => store?.status(),
     });

@@ -12,7 +12,7 @@ import { CommandError, problemText, RefusedError } from "./command-error.ts";
 import { EventParser, type ServerEvent } from "./event-parser.ts";
 import { paintState } from "./instances.ts";
 import { kindOf } from "./kinds.ts";
-import { printable, timeText, type Paint } from "./output.ts";
+import { count, printable, timeText, type Paint } from "./output.ts";
 import { pause } from "./pause.ts";
 import { UsageError } from "./settings.ts";
 
@@ -160,6 +160,8 @@ function eventLines(event: Told, paint: Paint): readonly string[] {
       const whose = event.instance === undefined ? "" : ` of ${event.instance}`;
       return [`${event.service}: the circuit breaker${whose} is ${breakerText(event, paint)}`];
     }
+    case "queue":
+      return deathLines(event, paint);
     case "store":
       return [event.connected ? paint.good(event.reason) : paint.bad(event.reason)];
     case "missed":
@@ -178,6 +180,20 @@ function stateText({ state, reason }: Extract<GatewayEvent, { type: "instance" }
 function breakerText({ state, reason }: Extract<GatewayEvent, { type: "breaker" }>, paint: Paint): string {
   const colours = { closed: paint.good, "half-open": paint.doubtful, open: paint.bad };
   return reason === undefined ? colours[state](state) : `${colours[state](state)}: ${reason}`;
+}
+
+/** One line for each service and cause: thousands can die at once. */
+function deathLines(event: Extract<GatewayEvent, { type: "queue" }>, paint: Paint): string[] {
+  const causes = { deadline: "the time was over", refused: "refused", unreadable: "cannot be read" };
+  const groups = Map.groupBy(event.dead, ({ service, cause }) => `${service} ${cause}`);
+  const lines = [...groups.values()].flatMap((dead) => {
+    const [first] = dead;
+    if (first === undefined) return [];
+    const named = dead.length <= namedMax ? `: ${dead.map(({ id }) => id).join(", ")}` : "";
+    return `${first.service}: ${paint.bad(`${count(dead.length, "message")} died, ${causes[first.cause]}`)}${named}`;
+  });
+  const left = moreOf(event);
+  return left === 0 ? lines : [...lines, `and ${count(left, "more message")}`];
 }
 
 function nodeText(state: "joined" | "left" | "updated", revision: number): string {

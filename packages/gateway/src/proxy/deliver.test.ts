@@ -66,7 +66,7 @@ test("a message arrives as the request it was, with its key, and its answer's st
   const { upstream, deliver, proxy } = await open(t, answers(ok, ok));
   const outcome = await deliver({ body: "text" });
   assert.deepEqual(outcome, { kind: "answer", status: 200, instance: upstream.address });
-  await deliver({ method: "GET", lines: "host: a\r\nidempotency-key: own\r\n", key: "own" });
+  await deliver({ method: "GET", key: "own" });
   const [first, second] = upstream.requests();
   assert.equal(first?.startLine, "POST /orders?a=1 HTTP/1.1");
   assert.deepEqual(

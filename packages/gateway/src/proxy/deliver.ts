@@ -172,9 +172,8 @@ function parsedHead(
 ): RequestHead {
   // Only HTTP/1.0 may lack a Host.
   const version = /^host:/im.test(lines) ? "1.1" : "1.0";
-  const keyLine = key === undefined ? `idempotency-key: ${id}\r\n` : "";
   const length = bodyBytes === undefined ? "" : `content-length: ${bodyBytes}\r\n`;
-  const text = `${method} ${target} HTTP/${version}\r\n${lines}${keyLine}${length}\r\n`;
+  const text = `${method} ${target} HTTP/${version}\r\n${lines}idempotency-key: ${key ?? id}\r\n${length}\r\n`;
   const bytes = Buffer.from(text, "latin1");
   const head = parseRequestHead(bytes, 0, bytes.length, headLimits);
   if (head === undefined) throw new HeadError("HG_BAD_REQUEST", "the stored head is not whole");

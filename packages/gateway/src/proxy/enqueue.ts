@@ -16,11 +16,11 @@ import { targetOf } from "./send.ts";
 /** Longest wait for the queue's answer; then the client is told to come again. */
 const answerMsMax = 15_000;
 
-/** The queue answers at most this much later. Of the client's own key. */
+/** Longest `Idempotency-Key` that is taken; HG_BAD_REQUEST beyond. */
 export const idempotencyKeyLengthMax = 256;
 
 /** What is said anew for each connection, or by the delivery. */
-const notStored = new Set(["transfer-encoding", "connection", "upgrade", "expect", "trailer"]);
+const notStored = new Set(["transfer-encoding", "connection", "upgrade", "expect", "trailer", "idempotency-key"]);
 
 /** What queueing needs of the thread it runs in. */
 export interface EnqueueContext {

@@ -7,7 +7,10 @@ export interface MessageHead {
   readonly method: string;
   /** Path and query as they are sent. */
   readonly target: string;
-  /** Header fields as lines, each with its CRLF: without hop-by-hop ones and framing, with the forwarding fields. */
+  /**
+   * Header fields as lines, each with its CRLF: with the forwarding fields, without hop-by-hop ones, framing and
+   * `Idempotency-Key`.
+   */
   readonly lines: string;
   /** The client's own `Idempotency-Key`. Absent: the message's id takes its place. */
   readonly key?: string;

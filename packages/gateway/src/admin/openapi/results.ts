@@ -121,6 +121,31 @@ const circuit = map({
   "until?": { ...time, description: "When trials begin." },
 });
 
+const message = {
+  id: text,
+  state: { enum: ["waiting", "delivering", "dead"] },
+  route: text,
+  service: text,
+  "method?": { ...text, description: "Absent where the message was sealed with another key." },
+  "path?": text,
+  "idempotencyKey?": text,
+  bytes: whole,
+  attempts: { ...whole, description: "Deliveries that failed." },
+  firstAt: time,
+  "nextAt?": { ...time, description: "Of the next delivery." },
+  deadline: time,
+  "diedAt?": time,
+  "cause?": { enum: ["deadline", "refused", "unreadable"] },
+  "lastError?": text,
+};
+
+const wholeMessage = map({
+  ...message,
+  headers: list({ type: "array", items: text, description: "Name and value." }),
+  "body?": map({ "text?": text, "base64?": text, "truncated?": yes }),
+  errors: list(map({ at: time, text })),
+});
+
 /** What the endpoints answer. */
 export const results = {
   Problem: problem,
@@ -164,6 +189,22 @@ export const results = {
   InstanceMap: map({ services: { type: "object", additionalProperties: instances } }),
   InstanceResult: map({ service: text, address: text }),
   AnnounceResult: map({ ttl: { ...text, description: "It stays for so long." } }),
+  Queue: map({
+    stats: map({
+      waiting: whole,
+      delivering: whole,
+      dead: whole,
+      bytes: { ...whole, description: "Of those that wait or are being delivered." },
+      deadBytes: whole,
+      oldestAt: orNull(time),
+      dropped: { ...whole, description: "Dead ones that were dropped for newer ones." },
+    }),
+    messages: list(map(message)),
+    cursor: { ...orNull(text), description: "Of the next page; null: there is none." },
+  }),
+  Message: wholeMessage,
+  Replayed: map({ replayed: whole }),
+  Purged: map({ purged: whole }),
   Explanation: { type: "object" },
   Status: map({
     version: text,

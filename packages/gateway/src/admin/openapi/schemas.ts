@@ -1,7 +1,16 @@
 import { documentJsonSchema } from "@headgate/schema";
 import { z } from "zod";
 import { explainInput } from "../../control/explain.ts";
-import { announceBody, applyBody, checkBody, circuitBody, confirmBody, healthBody, rollbackBody } from "../bodies.ts";
+import {
+  announceBody,
+  applyBody,
+  checkBody,
+  circuitBody,
+  confirmBody,
+  healthBody,
+  replayBody,
+  rollbackBody,
+} from "../bodies.ts";
 import { itemSchema, results } from "./results.ts";
 
 /** A JSON Schema (draft 2020-12), as OpenAPI 3.1 takes it. */
@@ -27,6 +36,7 @@ export type SchemaName =
   | "ConfirmRequest"
   | "AnnounceRequest"
   | "CircuitRequest"
+  | "ReplayRequest"
   | "HealthReport";
 
 /** The section of a document that holds values of this kind. */
@@ -89,6 +99,7 @@ export function allSchemas(): Readonly<Record<string, JsonSchema>> {
     ConfirmRequest: bodySchema(confirmBody),
     AnnounceRequest: bodySchema(announceBody),
     CircuitRequest: bodySchema(circuitBody),
+    ReplayRequest: bodySchema(replayBody),
     HealthReport: bodySchema(healthBody),
   };
 }

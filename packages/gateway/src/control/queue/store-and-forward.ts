@@ -1,10 +1,12 @@
 import type { Clock, Random } from "../../core/clock.ts";
 import type { Log } from "../../core/log.ts";
+import type { Seal } from "../../core/seal.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { HandedOver, NewMessage, QueueFromWorker } from "../../proxy/message.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import { Dispatcher, type Courier } from "./dispatch.ts";
 import { QueueError, type Death, type DeathCause, type Queue, type QueueStats } from "./queue.ts";
+import { QueueView } from "./view.ts";
 
 /** How often is told what died, and what there is. */
 const tellMs = 1_000;
@@ -44,6 +46,15 @@ export class StoreAndForward {
 
   constructor(options: StoreAndForwardOptions) {
     this.#options = options;
+  }
+
+  /** As operators see and change it. */
+  view(seal: Seal): QueueView {
+    return new QueueView(
+      () => (this.#opened ?? (this.#options.mayHold ? this.#open() : undefined))?.queue,
+      seal,
+      () => this.#opened?.dispatcher.poke(),
+    );
   }
 
   /** Goes on with what was left. */
