@@ -1,0 +1,12 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { newestFirst } from "../kit/scope.ts";
+import { killQueue } from "./queue-kills-run.ts";
+import { steps } from "./queue-ledger.ts";
+
+test("a gateway that is killed at any step loses no request that it has accepted, and sends none twice but with its key", async (t) => {
+  const report = await killQueue(newestFirst(t), { messages: 120, kills: steps.length, seed: 7, workers: 1 });
+  t.diagnostic(JSON.stringify(report));
+  assert.ok(report.accepted >= 120 && report.dead > 0 && report.waitedAfterKills > 0, JSON.stringify(report));
+  assert.ok(Object.keys(report.kills).length >= steps.length - 2, JSON.stringify(report.kills));
+});

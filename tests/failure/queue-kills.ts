@@ -1,0 +1,25 @@
+/** `node tests/failure/queue-kills.ts --messages 1000`: exit 1 when a killed gateway lost or mixed up a message. */
+import { parseArgs } from "node:util";
+import { ManualScope } from "../kit/scope.ts";
+import { killQueue } from "./queue-kills-run.ts";
+
+const { values } = parseArgs({
+  options: {
+    messages: { type: "string", default: "1000" },
+    kills: { type: "string", default: "60" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+  },
+});
+
+const scope = new ManualScope();
+try {
+  console.log(`seed ${values.seed}`);
+  const { messages, kills, seed } = values;
+  const report = await killQueue(scope, { messages: Number(messages), kills: Number(kills), seed: Number(seed) });
+  console.log(JSON.stringify(report, undefined, 2));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await scope.close();
+}
