@@ -152,6 +152,6 @@ async function keep(
   const date = startedAt.toISOString();
   const kept = results.map((result): KeptScenario => ({ ...result, date, roundsRun: rounds, secondsPerRound }));
   const machine = await machineFacts([["etcd", "--version", /etcd Version: (\S+)/]]);
-  await writeResults(path, merge(await readResults(path), { machine, scenarios: kept }, "keep"));
+  await writeResults(path, merge(await readResults(path), { machine, scenarios: kept }));
   console.log(`\nwritten to ${path}`);
 }

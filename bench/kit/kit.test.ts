@@ -87,17 +87,9 @@ test("a scenario that ran again takes the place of its old figures", () => {
   );
 });
 
-test("figures of another machine are dropped", () => {
-  const merged = merge(resultsOn("6.1", scenario("a", "old")), resultsOn("6.2", scenario("b", "new")));
-  assert.deepEqual(
-    merged.scenarios.map(({ name }) => name),
-    ["b"],
-  );
-});
-
-test("figures of another machine that are kept say which, also after a third one", () => {
-  const first = merge(resultsOn("6.1", scenario("a", "old")), resultsOn("6.2", scenario("b", "new")), "keep");
-  const merged = merge(first, resultsOn("6.3", scenario("c", "newer")), "keep");
+test("figures of another machine are kept and say which, also after a third one", () => {
+  const first = merge(resultsOn("6.1", scenario("a", "old")), resultsOn("6.2", scenario("b", "new")));
+  const merged = merge(first, resultsOn("6.3", scenario("c", "newer")));
   assert.deepEqual(
     merged.scenarios.map(({ name, machine }) => [name, machine?.kernel]),
     [
@@ -106,7 +98,7 @@ test("figures of another machine that are kept say which, also after a third one
       ["c", undefined],
     ],
   );
-  const again = merge(merged, resultsOn("6.3", scenario("a", "again")), "keep");
+  const again = merge(merged, resultsOn("6.3", scenario("a", "again")));
   assert.equal(again.scenarios.find(({ name }) => name === "a")?.machine, undefined);
 });
 

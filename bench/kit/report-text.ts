@@ -26,11 +26,29 @@ export function summary(results: Results): string {
     const rule = `| --- |${" --: |".repeat(shown.length - 1)}`;
     parts.push(`${small.title}, one worker each:`, [line(small.columns), rule, ...small.rows.map(line)].join("\n"));
   }
+  const lost = lostTable(results);
+  if (lost !== undefined) parts.push("Requests lost while one of five instances:", lost);
   const checks = results.scenarios.flatMap((scenario) => scenario.checks);
   parts.push(checks.map((check) => `- ${describe(check)}: ${holds(check) ? "met" : "**not met**"}`).join("\n"));
   parts.push(machineLine(results));
   return parts.join("\n\n");
 }
+
+/** One row for each way to fail, one column for each proxy: the share of requests that failed. */
+function lostTable({ scenarios }: Results): string | undefined {
+  const bad = scenarios.filter(({ columns }) => columns[lostColumn] === "failed %");
+  const names = [...new Set(bad.flatMap(({ rows }) => rows.map(([name]) => cellText(name ?? ""))))];
+  if (bad.length === 0) return undefined;
+  const rows = bad.map(({ title, rows: measured }) => {
+    const of = (name: string): Cell => measured.find(([first]) => first === name)?.[lostColumn] ?? "";
+    return [title.replace(/^One of five instances /, ""), ...names.map((name) => `${cellText(of(name))} %`)];
+  });
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [line(["", ...names]), `| --- |${" --: |".repeat(names.length)}`, ...rows.map(line)].join("\n");
+}
+
+/** Where the scenarios of failing instances have the share that failed. */
+const lostColumn = 3;
 
 /** Everything, scenario by scenario. */
 export function fullReport(results: Results): string {

@@ -52,13 +52,11 @@ export function holds(check: Check): boolean {
 
 /**
  * Puts new scenarios in the place of old ones of the same name. Figures of another machine, or of another version of
- * anything on it, are dropped rather than mixed in; or, where no scenario is compared with another one, kept with their
- * machine beside them.
+ * anything on it, stay with that machine beside them.
  */
-export function merge(before: Results | undefined, next: Results, others: "drop" | "keep" = "drop"): Results {
+export function merge(before: Results | undefined, next: Results): Results {
   if (before === undefined) return next;
   const elsewhere = JSON.stringify(before.machine) !== JSON.stringify(next.machine);
-  if (elsewhere && others === "drop") return next;
   const previous = elsewhere ? moved(before) : before;
   const fresh = new Map(next.scenarios.map((scenario) => [scenario.name, scenario]));
   const kept = previous.scenarios.map((scenario) => {
