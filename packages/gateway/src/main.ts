@@ -31,6 +31,7 @@ const surroundings: ProgramSurroundings = {
   timers: systemTimers,
   onSignal: (signal, action) => void process.on(signal, action),
   exit: (code) => process.exit(code),
+  kill: () => process.kill(process.pid, "SIGKILL"),
   ...(process.stdout.isTTY ? { screen: screenOf(process.stdout) } : {}),
   author: `${userName()}@${hostname()}`,
   readStdin: async () => {

@@ -142,6 +142,7 @@ export async function startCommand(t: TestContext, address: string, args: readon
     },
     onSignal: (signal, action) => void signals.set(signal, action),
     exit: () => undefined,
+    kill: () => undefined,
     author: options.author ?? "ann@host",
     readStdin: () => Promise.resolve(options.stdin ?? ""),
     ...(screen === undefined ? {} : { screen }),

@@ -64,8 +64,8 @@ export interface RunningGateway {
   /** Reads the document again, whether it seems changed or not. */
   reload(): void;
   reopenLogs(): void;
-  /** Lets exchanges in flight finish, at most `gateway.timeouts.drain`, and ends everything. */
-  drain(): Promise<void>;
+  /** Lets exchanges in flight finish, at most `gateway.timeouts.drain`, and ends everything; whether all workers are gone. */
+  drain(): Promise<boolean>;
   /** Ends what was started, also half-way, without waiting for exchanges. */
   stop(): Promise<void>;
 }
@@ -201,11 +201,12 @@ class Gateway implements RunningGateway {
     this.#supervisor.reopenLogs();
   }
 
-  async drain(): Promise<void> {
+  async drain(): Promise<boolean> {
     this.#report.draining();
     this.#queue.stop();
-    await this.#supervisor.drain(this.#settings.timeouts.drainMs);
+    const gone = await this.#supervisor.drain(this.#settings.timeouts.drainMs);
     await this.#end();
+    return gone;
   }
 
   async stop(): Promise<void> {

@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly onSignal: (signal: Signal, action: () => void) => void;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
+  /** Ends the process at once, whatever its threads do. */
+  readonly kill: () => void;
 }
 
 /**
@@ -116,8 +118,10 @@ async function serve(
   });
   await ending;
   log.info({}, "finishes what is in flight and ends");
-  await gateway.drain();
+  const gone = await gateway.drain();
+  if (!gone) log.error({}, "a worker thread does not end; the process is killed, or it would wait for it for ever");
   log.flush();
+  if (!gone) surroundings.kill();
   return 0;
 }
 

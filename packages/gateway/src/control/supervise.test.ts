@@ -335,9 +335,23 @@ test("a worker that does not finish draining is ended when the time is over", as
   await timers.advance(5_999);
   assert.equal(workers[0]?.alive, true);
   await timers.advance(2);
-  await drained;
-  await settled();
+  assert.equal(await drained, true);
   assert.equal(workers[0].alive, false);
+});
+
+test("a worker that cannot be ended is told of, and not waited for", async () => {
+  const { supervisor, serve, timers } = fleet(1, (worker) => {
+    worker.terminate = () => {};
+    worker.post = (message) => {
+      if (message.type !== "drain") FakeWorker.prototype.post.call(worker, message);
+    };
+    worker.say({ type: "booted" });
+  });
+  await serve();
+  const drained = supervisor.drain(5_000);
+  await timers.advance(6_001);
+  await timers.advance(5_001);
+  assert.equal(await drained, false);
 });
 
 test("the workers are asked what they remember of requests; one that ends meanwhile is left out", async () => {

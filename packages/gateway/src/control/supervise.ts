@@ -29,6 +29,8 @@ const backoffMostMs = 10_000;
 const answerChecks = 30;
 /** After the drain time is over, what a worker gets to say goodbye. */
 const goodbyeMs = 1_000;
+/** How long a thread that was terminated may take to be gone: Node.js waits for each handle in it, in the end for ever. */
+const terminationMs = 5_000;
 
 export interface SupervisorOptions {
   /** `start.workers`, at least 1, are kept running. */
@@ -192,20 +194,26 @@ export class Supervisor {
     for (const slot of this.#slots) slot.post({ type: "reopen-logs" });
   }
 
-  /** Lets exchanges in flight finish, at most `timeoutMs`, then ends the workers. */
-  async drain(timeoutMs: number): Promise<void> {
+  /** Lets exchanges in flight finish, at most `timeoutMs`, then ends the workers. Resolves with whether all are gone. */
+  async drain(timeoutMs: number): Promise<boolean> {
     this.#phase = "draining";
     this.#stopChecks();
-    if (this.#slots.every((slot) => slot.handle === undefined)) return;
-    await new Promise<void>((resolve) => {
-      const disarm = this.#options.timers.after(timeoutMs + goodbyeMs, resolve);
+    for (const slot of this.#slots) slot.post({ type: "drain", timeoutMs });
+    if (await this.#gone(timeoutMs + goodbyeMs)) return true;
+    this.stop();
+    return this.#gone(terminationMs);
+  }
+
+  /** Resolves when no worker is left, or when the time is over: with which of the two. */
+  #gone(withinMs: number): Promise<boolean> {
+    if (this.#slots.every((slot) => slot.handle === undefined)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const disarm = this.#options.timers.after(withinMs, () => resolve(false));
       this.#allGone = () => {
         disarm();
-        resolve();
+        resolve(true);
       };
-      for (const slot of this.#slots) slot.post({ type: "drain", timeoutMs });
     });
-    this.stop();
   }
 
   /** Ends all workers at once. */
