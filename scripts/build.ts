@@ -73,7 +73,7 @@ function publishedManifest(name: string): object {
 
 function copyExtras(name: string, target: string): void {
   // What sources read from beside themselves.
-  for (const path of files(`packages/${name}/src`).filter((file) => file.endsWith(".proto"))) {
+  for (const path of files(`packages/${name}/src`).filter((file) => /\.(proto|lua)$/.test(file))) {
     copyFileSync(join(root, path), join(target, "dist", path.slice(`packages/${name}/src/`.length)));
   }
   const bin = join(root, `packages/${name}/bin`);

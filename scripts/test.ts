@@ -30,6 +30,7 @@ const programs: readonly { readonly name: string; readonly package: string; read
   { name: "curl", package: "curl", tests: "tests that use curl as the client" },
   { name: "promtool", package: "prometheus", tests: "the check of /metrics with promtool" },
   { name: "etcd", package: "etcd-server", tests: "everything that runs against a real etcd" },
+  { name: "redis-server", package: "redis-server", tests: "everything that runs against a real Redis" },
   { name: "etcdctl", package: "etcd-client", tests: "tests that use etcdctl as the client" },
 ];
 

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { seededRandom } from "../kit/clock.ts";
 import { compileCache } from "../kit/command.ts";
 import { launchGateway, simpleDocument, type GatewayProcess } from "../kit/gateway.ts";
+import type { Redis } from "../kit/redis.ts";
 import type { Scope } from "../kit/scope.ts";
 import { waitFor } from "../kit/wait.ts";
 import { fate, Ledger, steps, type Sent, type Step } from "./queue-ledger.ts";
@@ -17,6 +18,10 @@ export interface QueueKillOptions {
   readonly workers?: number;
   /** Clients at a time. Default 8. */
   readonly clients?: number;
+  /** Two gateways share the queue in it. Absent: one gateway has its own. */
+  readonly redis?: Redis;
+  /** With Redis: one gateway is killed in the end for good, and the other delivers what it had. */
+  readonly leavesOneDead?: boolean;
 }
 
 export interface QueueKillReport {
@@ -27,6 +32,8 @@ export interface QueueKillReport {
   known: number;
   /** Times that a client got no answer: the gateway died. */
   unanswered: number;
+  /** Answered 503: Redis was away. */
+  refused: number;
   delivered: number;
   dead: number;
   /** Requests that nobody was told were queued, and that were delivered. */
@@ -35,6 +42,8 @@ export interface QueueKillReport {
   repeated: number;
   /** Kills by the step that they hit. */
   readonly kills: Partial<Record<Step, number>>;
+  /** Of those, of Redis. */
+  redisKills: number;
   /** Messages that waited when the gateway had come back. */
   waitedAfterKills: number;
 }
@@ -42,91 +51,145 @@ export interface QueueKillReport {
 /** A step that is not come by is not waited for longer. */
 const stepMsMax = 4_000;
 const bodyLengthMax = 20_000;
+/** With Redis, what a gateway had that is gone for good is its own for so long. */
+const doneMsMax = 90_000;
 
 /**
  * Kills a gateway again and again, each time at another step of some request, while clients hand over messages. Whatever
  * was answered 202 must be delivered, dead or waiting at any time, and delivered or dead in the end; what arrives must be
- * what was sent, whole, and twice only under the same key.
+ * what was sent, whole, and twice only under the same key. With Redis there are two gateways, of which one is killed at a
+ * time, or Redis itself.
  */
 export async function killQueue(scope: Scope, options: QueueKillOptions): Promise<QueueKillReport> {
-  const run = new Run(options, await Ledger.open(scope, new Map()));
-  return run.all(scope);
+  const sent = new Map<number, Sent>();
+  return new Run(scope, options, sent, await Ledger.open(scope, sent)).all();
+}
+
+/** What is killed and started again. */
+interface Victim {
+  readonly name: "gateway" | "redis";
+  signal(): void;
+  gone(): Promise<unknown>;
+  restart(): Promise<void>;
 }
 
 class Run {
+  readonly #scope: Scope;
   readonly #options: QueueKillOptions;
   readonly #random: () => number;
-  readonly #sent = new Map<number, Sent>();
+  readonly #sent: Map<number, Sent>;
   readonly #report: QueueKillReport;
-  #ledger: Ledger;
-  #gateway: GatewayProcess | undefined;
-  #armed: { readonly step: Step; readonly hit: () => void } | undefined;
+  readonly #ledger: Ledger;
+  readonly #gateways: GatewayProcess[] = [];
   readonly #unsent: Sent[] = [];
+  #armed: { readonly step: Step; readonly victim: Victim; readonly hit: () => void } | undefined;
+  /** Kills so far: clients that began before the last one end. */
+  #kills = 0;
 
-  constructor(options: QueueKillOptions, ledger: Ledger) {
+  constructor(scope: Scope, options: QueueKillOptions, sent: Map<number, Sent>, ledger: Ledger) {
+    this.#scope = scope;
     this.#options = options;
     this.#random = seededRandom(options.seed);
+    this.#sent = sent;
     this.#ledger = ledger;
-    const counts = { accepted: 0, known: 0, unanswered: 0, delivered: 0, dead: 0, deliveredUntold: 0, repeated: 0 };
-    this.#report = { messages: options.messages, ...counts, kills: {}, waitedAfterKills: 0 };
+    const counts = { accepted: 0, known: 0, unanswered: 0, refused: 0, delivered: 0, dead: 0, deliveredUntold: 0 };
+    const { messages } = options;
+    this.#report = { messages, ...counts, repeated: 0, kills: {}, redisKills: 0, waitedAfterKills: 0 };
   }
 
-  async all(scope: Scope): Promise<QueueKillReport> {
-    const { messages, kills, workers = 2 } = this.#options;
-    this.#ledger = await Ledger.open(scope, this.#sent);
+  async all(): Promise<QueueKillReport> {
+    const { messages, kills, redis, leavesOneDead = false } = this.#options;
     this.#ledger.onStep = (step) => this.#passed(step);
-    const document = simpleDocument(`127.0.0.1:${this.#ledger.port}`, {
-      routes: { all: { match: { path: "/later/*" }, to: "s", delivery: { backoff: "20ms", backoffMax: "100ms" } } },
-    });
-    const start = async (after: GatewayProcess | undefined): Promise<GatewayProcess> => {
-      const gateway = await launchGateway(scope, {
-        document,
-        workers,
-        env: compileCache,
-        ...(after === undefined ? {} : { after }),
-      });
-      this.#gateway = gateway;
-      await untilReady(gateway);
-      return gateway;
-    };
-    let gateway = await start(undefined);
+    for (let count = redis === undefined ? 1 : 2; count > 0; count--) await this.#start(this.#gateways.length);
     for (let kill = 0; kill < kills; kill++) {
       const step = steps[kill % steps.length] ?? "anytime";
       const clients = this.#sendUpTo(Math.ceil((messages * (kill + 1)) / (kills + 1)));
-      await this.#killAt(step, gateway);
+      const victim = this.#victim(kill);
+      await this.#killAt(step, victim);
       await clients;
-      gateway = await start(gateway);
-      await this.#assertNothingLost(gateway);
+      await victim.restart();
+      await this.#assertNothingLost();
     }
     await this.#sendUpTo(messages);
-    await this.#untilDone(gateway);
-    return this.#judge(gateway);
+    if (leavesOneDead) await this.#gateways.shift()?.kill();
+    await this.#untilDone();
+    return this.#judge();
+  }
+
+  async #start(at: number): Promise<void> {
+    const { workers = 2, redis } = this.#options;
+    const queue = { store: "redis", secret: "what the gateways share" };
+    const document = simpleDocument(`127.0.0.1:${this.#ledger.port}`, {
+      ...(redis === undefined ? {} : { gateway: { redis: { url: redis.url }, queue } }),
+      routes: { all: { match: { path: "/later/*" }, to: "s", delivery: { backoff: "20ms", backoffMax: "100ms" } } },
+    });
+    const after = this.#gateways[at];
+    const options = { document, workers, env: compileCache, ...(after === undefined ? {} : { after }) };
+    const gateway = await launchGateway(this.#scope, options);
+    await untilReady(gateway);
+    this.#gateways[at] = gateway;
+  }
+
+  /** With Redis every third time Redis itself, else one gateway after the other. */
+  #victim(kill: number): Victim {
+    const { redis } = this.#options;
+    if (redis !== undefined && kill % 3 === 2) {
+      return {
+        name: "redis",
+        signal: () => process.kill(redis.pid, "SIGKILL"),
+        gone: () => redis.kill(),
+        restart: () => redis.restart(),
+      };
+    }
+    const at = kill % this.#gateways.length;
+    const gateway = this.#gateway(at);
+    return {
+      name: "gateway",
+      signal: () => gateway.signal("SIGKILL"),
+      gone: () => gateway.kill(),
+      restart: () => this.#start(at),
+    };
+  }
+
+  #gateway(at: number): GatewayProcess {
+    const gateway = this.#gateways[at];
+    assert.ok(gateway !== undefined);
+    return gateway;
   }
 
   /** Kills when the step is passed next; where it is not, after a while. */
-  async #killAt(step: Step, gateway: GatewayProcess): Promise<void> {
+  async #killAt(step: Step, victim: Victim): Promise<void> {
     const hit = new Promise<Step>((resolve) => {
-      this.#armed = { step, hit: () => resolve(step) };
+      this.#armed = { step, victim, hit: () => resolve(step) };
     });
     const late = pause(step === "anytime" ? this.#random() * 200 : stepMsMax).then((): Step => "anytime");
     const was = await Promise.race([hit, late]);
     this.#armed = undefined;
-    await gateway.kill();
+    await victim.gone();
+    this.#kills++;
     this.#report.kills[was] = (this.#report.kills[was] ?? 0) + 1;
+    if (victim.name === "redis") this.#report.redisKills++;
   }
 
   /** The signal is sent in the same turn of the loop in which the step is seen. */
   #passed(step: Step): void {
     if (this.#armed?.step !== step) return;
-    this.#gateway?.signal("SIGKILL");
-    this.#armed.hit();
+    const { victim, hit } = this.#armed;
     this.#armed = undefined;
+    victim.signal();
+    hit();
   }
 
-  /** Clients send messages until so many are accepted, or one gets no answer: the gateway is gone. */
+  /** Clients send messages until so many are accepted, or one is not: somebody was killed. */
   async #sendUpTo(count: number): Promise<void> {
+    const kills = this.#kills;
     const client = async (): Promise<void> => {
-      while (this.#report.accepted < count && (await this.#send(this.#unsent.pop() ?? this.#newMessage())));
+      while (this.#report.accepted < count) {
+        const accepted = await this.#send(this.#unsent.pop() ?? this.#newMessage());
+        if (!accepted && (this.#gateways.length === 1 || this.#kills > kills)) return;
+        // Others go on while one gateway, or Redis, is away.
+        if (!accepted) await pause(20);
+      }
     };
     await Promise.all(Array.from({ length: this.#options.clients ?? 8 }, client));
   }
@@ -139,32 +202,36 @@ class Run {
     return sent;
   }
 
-  /** Whether it was answered. A client that has a key sends what was not again; one that has none must not. */
+  /** Whether it was accepted. A client that has a key sends what was not again; one that has none must not. */
   async #send(sent: Sent): Promise<boolean> {
     const { number, body, key } = sent;
     const headers = key === undefined ? {} : { "idempotency-key": key };
-    const asked = fetch(`${this.#gateway?.url ?? ""}/later/${number}`, { method: "POST", body, headers });
+    const gateway = this.#gateway(Math.floor(this.#random() * this.#gateways.length));
+    const asked = fetch(`${gateway.url}/later/${number}`, { method: "POST", body, headers });
     setTimeout(() => this.#passed("handed-over"), this.#random() * 4);
     try {
       const response = await asked;
       const text = await response.text();
-      assert.equal(response.status, 202, text);
-      sent.id = (JSON.parse(text) as { id: string }).id;
-      if (response.headers.has("idempotent-replayed")) this.#report.known++;
-      this.#report.accepted++;
-      this.#passed("accepted");
-      return true;
+      if (response.status === 503) this.#report.refused++;
+      else {
+        assert.equal(response.status, 202, text);
+        sent.id = (JSON.parse(text) as { id: string }).id;
+        if (response.headers.has("idempotent-replayed")) this.#report.known++;
+        this.#report.accepted++;
+        this.#passed("accepted");
+        return true;
+      }
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       this.#report.unanswered++;
-      if (key !== undefined) this.#unsent.push(sent);
-      return false;
     }
+    if (key !== undefined) this.#unsent.push(sent);
+    return false;
   }
 
   /** Every 202 is in the ledger, in the queue, or in the dead-letter list. */
-  async #assertNothingLost(gateway: GatewayProcess): Promise<void> {
-    const states = await statesOf(gateway);
+  async #assertNothingLost(): Promise<void> {
+    const states = await statesOf(this.#gateway(0));
     this.#report.waitedAfterKills += [...states.values()].filter((state) => state !== "dead").length;
     const lost = [...this.#sent.values()].filter(
       (sent) => sent.id !== undefined && !states.has(sent.id) && !this.#isWorked(sent),
@@ -180,17 +247,18 @@ class Run {
     return (this.#ledger.entries.get(key ?? id)?.worked ?? 0) > 0;
   }
 
-  async #untilDone(gateway: GatewayProcess): Promise<void> {
+  async #untilDone(): Promise<void> {
+    const gateway = this.#gateway(0);
     await waitFor(async () => [...(await statesOf(gateway)).values()].every((state) => state === "dead"), {
-      deadlineMs: 60_000,
+      deadlineMs: doneMsMax,
       what: () => `the queue to be empty; log: ${gateway.logs.stderr.slice(-3_000)}`,
     });
   }
 
-  async #judge(gateway: GatewayProcess): Promise<QueueKillReport> {
+  async #judge(): Promise<QueueKillReport> {
     assert.deepEqual(this.#ledger.faults, []);
     const report = this.#report;
-    const states = await statesOf(gateway);
+    const states = await statesOf(this.#gateway(0));
     const known = new Set<string>();
     for (const sent of this.#sent.values()) {
       if (sent.id === undefined) continue;
@@ -224,7 +292,12 @@ async function untilReady(gateway: GatewayProcess): Promise<void> {
 export async function statesOf(gateway: GatewayProcess): Promise<Map<string, string>> {
   const states = new Map<string, string>();
   for (let cursor = ""; ;) {
-    const response = await gateway.admin(`/v1/queue?limit=200${cursor === "" ? "" : `&cursor=${cursor}`}`);
+    const path = `/v1/queue?limit=200${cursor === "" ? "" : `&cursor=${cursor}`}`;
+    // Redis may have just been started, and the gateway may not have noticed.
+    const response = await waitFor(async () => {
+      const answer = await gateway.admin(path);
+      return answer.ok && answer;
+    });
     const page = (await response.json()) as { messages: { id: string; state: string }[]; cursor: string | null };
     for (const { id, state } of page.messages) states.set(id, state);
     if (page.cursor === null) return states;

@@ -1,5 +1,9 @@
-/** `node tests/failure/queue-kills.ts --messages 1000`: exit 1 when a killed gateway lost or mixed up a message. */
+/**
+ * `node tests/failure/queue-kills.ts --messages 1000`: exit 1 when a killed gateway lost or mixed up a message. With
+ * `--redis` two gateways share a queue in Redis, and Redis is killed too.
+ */
 import { parseArgs } from "node:util";
+import { startRedis } from "../kit/redis.ts";
 import { ManualScope } from "../kit/scope.ts";
 import { killQueue } from "./queue-kills-run.ts";
 
@@ -7,6 +11,7 @@ const { values } = parseArgs({
   options: {
     messages: { type: "string", default: "1000" },
     kills: { type: "string", default: "60" },
+    redis: { type: "boolean", default: false },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
   },
 });
@@ -15,7 +20,10 @@ const scope = new ManualScope();
 try {
   console.log(`seed ${values.seed}`);
   const { messages, kills, seed } = values;
-  const report = await killQueue(scope, { messages: Number(messages), kills: Number(kills), seed: Number(seed) });
+  const report = await killQueue(scope, {
+    ...{ messages: Number(messages), kills: Number(kills), seed: Number(seed) },
+    ...(values.redis ? { redis: await startRedis(scope), leavesOneDead: true } : {}),
+  });
   console.log(JSON.stringify(report, undefined, 2));
 } catch (error) {
   console.error(error);

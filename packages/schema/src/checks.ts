@@ -175,6 +175,7 @@ export function checkGateway(gateway: unknown, path: Path): Problem[] {
   const problems: Problem[] = [
     ...checkStore(gateway["store"], [...path, "store"]),
     ...checkRegistry(gateway["registry"], gateway["store"], [...path, "registry", "prefix"]),
+    ...checkQueue(gateway, path),
   ];
   const seen = new Set<string>();
   const admin = isMap(gateway["admin"]) ? gateway["admin"]["address"] : undefined;
@@ -191,6 +192,12 @@ export function checkGateway(gateway: unknown, path: Path): Problem[] {
     seen.add(address);
   }
   return problems;
+}
+
+function checkQueue({ queue, redis }: MapOf, path: Path): Problem[] {
+  if (!isMap(queue) || queue["store"] !== "redis" || redis !== undefined) return [];
+  const hint = 'add gateway.redis with its url, as in "redis://127.0.0.1:6379"';
+  return [error([...path, "queue", "store"], "the queue is to be in Redis, and no Redis is named", hint)];
 }
 
 function checkStore(store: unknown, path: Path): Problem[] {

@@ -91,3 +91,13 @@ test("a route that is delivered later says how, and has one service", () => {
     ["routes.r.delivery: needs one service that messages go to (name one service under to, or remove delivery)"],
   ]);
 });
+
+test("a queue in Redis needs one", () => {
+  const of = (gateway: object) => validateDocument({ gateway }).problems.map(({ message }) => message);
+  assert.deepEqual(of({ queue: { store: "redis" } }), ["the queue is to be in Redis, and no Redis is named"]);
+  assert.deepEqual(of({ queue: { store: "redis" }, redis: { url: "redis://127.0.0.1:6379" } }), []);
+  assert.deepEqual(of({ queue: { store: "embedded" } }), []);
+  const { value } = validateDocument({ gateway: { queue: { secret: "0123456789abcdef" } } });
+  assert.equal(value?.gateway.queue?.secret, "0123456789abcdef");
+  assert.equal(of({ queue: { secret: "short" } }).length, 1);
+});

@@ -10,9 +10,8 @@ import type { PluginBuilder } from "../control/plugins.ts";
 import { canReusePort, claimAddresses, describeListenError } from "../control/probe-listen.ts";
 import type { DocumentReader } from "../control/read-document.ts";
 import type { ReadDocument } from "../control/replicate-file.ts";
-import { storeAndForwardOf } from "../control/queue/open-queue.ts";
-import { queueKeyOf } from "../control/queue/queue-key.ts";
-import type { StoreAndForward } from "../control/queue/store-and-forward.ts";
+import { queueSetupOf, type QueueSetup } from "../control/queue/open-queue.ts";
+import { StoreAndForward } from "../control/queue/store-and-forward.ts";
 import { Report } from "../control/report.ts";
 import type { MiddlewareTable } from "../control/resolve.ts";
 import { Supervisor } from "../control/supervise.ts";
@@ -76,9 +75,10 @@ export async function createGateway(options: GatewayOptions): Promise<RunningGat
   const reusePort = await canReusePort();
   const asked = settings.workers === "auto" ? options.cores : settings.workers;
   if (asked > 1 && !reusePort) options.log.warn({}, "this system cannot share a port between threads: one worker runs");
-  const queueKey = await queueKeyOf(settings.queue, resolvePath(options.cwd, settings.dataDir));
+  const dataDir = resolvePath(options.cwd, settings.dataDir);
+  const queue = await queueSetupOf({ ...options, settings, dataDir, random: systemRandom });
   const claimed = { ...settings, listen: await claimAddresses(settings.listen) };
-  return new Gateway(options, claimed, asked, reusePort, queueKey);
+  return new Gateway(options, claimed, asked, reusePort, queue);
 }
 
 class Gateway implements RunningGateway {
@@ -99,12 +99,12 @@ class Gateway implements RunningGateway {
     settings: GatewaySettings,
     asked: number,
     reusePort: boolean,
-    queueKey: Uint8Array | undefined,
+    queue: QueueSetup,
   ) {
     const { clock, timers, log } = options;
     this.#options = options;
     this.#settings = settings;
-    this.#queueKey = queueKey;
+    this.#queueKey = queue.key;
     this.workers = asked === 0 ? 0 : reusePort ? asked : 1;
     const metrics = new Metrics((news) => source.accept(news));
     const source = this.#page.attach("control");
@@ -130,17 +130,16 @@ class Gateway implements RunningGateway {
       }),
     });
     const { publisher, events } = this.#configuration;
-    this.#queue = storeAndForwardOf({
+    this.#queue = new StoreAndForward({
       ...options,
-      settings,
-      dataDir: this.#dataDir,
+      ...queue,
       random: systemRandom,
       metrics,
       onDeaths: (dead) => events.publish({ type: "queue", dead }),
     });
     const restarts = metrics.counter("worker_restarts_total");
     this.#supervisor = new Supervisor({
-      start: this.#workerStart(Math.max(1, this.workers), reusePort && this.workers > 0, queueKey),
+      start: this.#workerStart(Math.max(1, this.workers), reusePort && this.workers > 0),
       startWorker: this.workers === 0 ? startInline : threadsOf(options.workerEntry),
       clock,
       timers,
@@ -220,7 +219,7 @@ class Gateway implements RunningGateway {
     await this.#configuration.close();
   }
 
-  #workerStart(workers: number, reusePort: boolean, queueKey: Uint8Array | undefined): Omit<WorkerStart, "workerId"> {
+  #workerStart(workers: number, reusePort: boolean): Omit<WorkerStart, "workerId"> {
     const integers = (workers + 1) * Int32Array.BYTES_PER_ELEMENT;
     const { cwd } = this.#options;
     const { accessLog } = this.#settings;
@@ -232,7 +231,7 @@ class Gateway implements RunningGateway {
       connectionMemory: new SharedArrayBuffer(integers),
       heartbeatMemory: new SharedArrayBuffer(integers),
       reusePort,
-      ...(queueKey === undefined ? {} : { queueKey }),
+      ...(this.#queueKey === undefined ? {} : { queueKey: this.#queueKey }),
     };
   }
 

@@ -156,7 +156,12 @@ export class Dispatcher {
       const waitMs = Math.max(inMs, gate.shutForMs(nowMs));
       const free = Math.min(gate.free(nowMs), deliveriesMax - this.#held.size);
       if (waitMs > 0) nextMs = Math.min(nextMs, waitMs);
-      else if (free > 0 && !this.#stopped && (await this.#take(service, gate, free)) === 0) {
+      else if (
+        free > 0 &&
+        this.#bytes < deliveryBytesMax &&
+        !this.#stopped &&
+        (await this.#take(service, gate, free)) === 0
+      ) {
         nextMs = Math.min(nextMs, emptyMs);
       }
     }

@@ -100,7 +100,7 @@ export interface QueueStats {
   readonly deadBytes: number;
   /** When the oldest of those came, milliseconds since 1970. Absent: there are none. */
   readonly oldestAtMs?: number;
-  /** Dead letters that were dropped for newer ones, since this store was opened. */
+  /** Dead letters that were dropped for newer ones, since the queue was opened or, in Redis, made. */
   readonly dropped: number;
 }
 
