@@ -155,3 +155,54 @@ test("operators see what waits and what died, deliver it again, and delete it", 
   await waitFor(async () => (await headgate("purge", "--dead")).stdout === "1 message purged.\n");
   assert.match((await headgate()).stdout, /^0 waiting, 0 being delivered \(0 bytes\), 0 dead\n$/);
 });
+
+test("while the circuit breaker is open messages wait, and their attempts are not used up", async (t) => {
+  const scope = newestFirst(t);
+  let status = 503;
+  const upstream = await scriptedUpstream(scope, async (connection) => {
+    for (;;) {
+      await connection.request();
+      connection.send(`HTTP/1.1 ${status} X\r\ncontent-length: 0\r\n\r\n`);
+    }
+  });
+  const config = document(upstream.address, { backoff: "10ms", backoffMax: "10ms" });
+  const broken = {
+    ...config,
+    services: {
+      s: {
+        instances: [{ address: upstream.address }],
+        circuitBreaker: { consecutive: 3, open: "1s" },
+        outlierDetection: false,
+      },
+    },
+  };
+  const gateway = await startGateway(scope, { document: broken, env: compileCache });
+  const ids: string[] = [];
+  for (let count = 0; count < 8; count++) {
+    const response = await request(scope, gateway.port, "/later/x", { method: "POST", body: String(count) });
+    ids.push((JSON.parse(response.text) as { id: string }).id);
+  }
+  const deferred = () => gateway.metric("headgate_queue_deliveries_total", { outcome: "deferred" });
+  await waitFor(async () => (await deferred()) >= 2, { what: () => `a breaker; log: ${gateway.logs.stderr}` });
+  const { messages } = (await (await gateway.admin("/v1/queue")).json()) as { messages: { attempts: number }[] };
+  const failed = messages.reduce((sum, { attempts }) => sum + attempts, 0);
+  // Each that was sent failed; what the breaker kept back did not count.
+  assert.ok(failed <= upstream.requests().length, `${failed} failures of ${upstream.requests().length} requests`);
+  assert.equal(messages.length, ids.length);
+  status = 200;
+  await waitFor(async () => (await gateway.metric("headgate_queue_messages", { state: "waiting" })) === 0, {
+    what: () => `the messages to be delivered; log: ${gateway.logs.stderr}`,
+    deadlineMs: 20_000,
+  });
+  await waitFor(async () => (await gateway.metric("headgate_queue_deliveries_total", { outcome: "delivered" })) === 8);
+});
+
+test("with the proxy in the main thread it is the same", async (t) => {
+  const scope = newestFirst(t);
+  const upstream = await scriptedUpstream(scope, answerAll);
+  const gateway = await startGateway(scope, { document: document(upstream.address), workers: 0, env: compileCache });
+  const response = await request(scope, gateway.port, "/later/x", { method: "POST", body: "text" });
+  assert.equal(response.status, 202);
+  await waitFor(() => upstream.requests().length === 1);
+  assert.equal(upstream.requests()[0]?.text, "text");
+});

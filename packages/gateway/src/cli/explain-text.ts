@@ -37,6 +37,9 @@ function routeLines({ route }: Explanation): string[] {
   if (route === undefined) return [];
   const facts = [`path ${route.path}`, `priority ${route.priority}`];
   if (route.timeoutMs !== undefined) facts.push(`timeout ${formatDuration(route.timeoutMs)}`);
+  if (route.delivery !== undefined) {
+    facts.push(`answers 202 and delivers within ${formatDuration(route.delivery.deadlineMs)}`);
+  }
   if (route.respond !== undefined) facts.push(`answers ${route.respond.status} by itself`);
   const parameters = Object.entries(route.params).map(([name, value]) => `    :${name} is ${JSON.stringify(value)}`);
   return [`  ${facts.join(", ")}${origin(route.origin)}`, ...parameters];

@@ -15,6 +15,7 @@ routes:
       - { rate-limit: { limit: 5, per: 1s }, when: { methods: [POST] } }
     to: users
     timeout: 1500ms
+    delivery: { deadline: 1h }
 services:
   users:
     instances:
@@ -55,14 +56,14 @@ test("a document is explained offline, with file and line", async () => {
   for (const line of [
     "GET /users/7",
     "Route users takes it.",
-    "  path /users/:id, priority 0, timeout 1.5s (a.yaml:3)",
+    "  path /users/:id, priority 0, timeout 1.5s, answers 202 and delivers within 1h (a.yaml:3)",
     '    :id is "7"',
     "  1. users: takes it (a.yaml:4)",
     "       pass  method: GET; is GET",
     "  1. request-id, global (a.yaml:1)",
     "       FAIL  when method: POST; is GET",
-    "  users: 100 %, peak-ewma, connect 2s, first byte 15s, idle 1m, up to 1 retry (a.yaml:10)",
-    "    127.0.0.1:3001 weight 1 (a.yaml:12)",
+    "  users: 100 %, peak-ewma, connect 2s, first byte 15s, idle 1m, up to 1 retry (a.yaml:11)",
+    "    127.0.0.1:3001 weight 1 (a.yaml:13)",
   ]) {
     assert.ok(out.split("\n").includes(line), `${JSON.stringify(line)} in\n${out}`);
   }

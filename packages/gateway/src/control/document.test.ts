@@ -10,7 +10,7 @@ const written = {
     timeouts: { drain: "1.5s" },
     limits: { uri: "1000B" },
     redis: { url: "redis://user:s3cret@127.0.0.1:6379" },
-    queue: { messages: 5, size: "10MB" },
+    queue: { messages: 5, size: "10MB", secret: "s3cret-s3cret-s3cret" },
     overload: false,
     zone: "a",
   },

@@ -120,7 +120,7 @@ function writtenGateway(gateway: GatewaySettings, secrets: boolean): Written {
     ...settings,
     ...(store === undefined ? {} : { store: secrets ? store : redactSettings(store) }),
     ...(redis === undefined ? {} : { redis: secrets ? redis : redactSettings(redis) }),
-    ...(queue === undefined ? {} : { queue: writtenQueue(queue) }),
+    ...(queue === undefined ? {} : { queue: writtenQueue(queue, secrets) }),
     overload: overload !== undefined && {
       utilization: overload.utilizationRatio,
       delay: formatDuration(overload.delayMs),
@@ -140,8 +140,9 @@ function writtenGateway(gateway: GatewaySettings, secrets: boolean): Written {
   };
 }
 
-function writtenQueue({ bytes, ...queue }: QueueSettings): Written {
-  return { ...queue, size: formatBytes(bytes) };
+function writtenQueue({ bytes, ...queue }: QueueSettings, secrets: boolean): Written {
+  const written = { ...queue, size: formatBytes(bytes) };
+  return secrets || queue.secret === undefined ? written : { ...written, secret: redacted };
 }
 
 function writtenMatch({ headers, query, cookies, ...match }: Match): Written {

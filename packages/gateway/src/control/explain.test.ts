@@ -53,6 +53,13 @@ const resources: Resources = {
 const ask = (input: Partial<ExplainInput>) =>
   explain({ method: "GET", url: "http://api.test/users/7", ...input }, resources);
 
+test("a route that queues says so", () => {
+  const delivery = { deadlineMs: 60_000, backoffMs: 1, backoffMaxMs: 1, bodyBytesMax: 1 };
+  const later = route([{ path: "/later" }], { to: [{ service: "users", weight: 1 }], delivery });
+  const told = explain({ method: "GET", url: "http://a/later" }, { ...resources, routes: { later } });
+  assert.deepEqual(told.route?.delivery, { deadlineMs: 60_000 });
+});
+
 test("the route that takes a request is told with its parameters, chain and services", () => {
   const told = ask({ url: "http://API.test:8080/x/../users/%37?q=1#top" });
   assert.deepEqual(told.request, {

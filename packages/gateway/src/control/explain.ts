@@ -161,7 +161,7 @@ function outcomeOf(
     return { outcome: "method-not-allowed", status: 405, reason, allow };
   }
   const { name, match, value } = found;
-  const { priority, timeoutMs, respond } = value;
+  const { priority, timeoutMs, respond, delivery } = value;
   return {
     outcome: "route",
     reason: `Route ${name} takes it.`,
@@ -172,6 +172,7 @@ function outcomeOf(
       params: match.params,
       priority,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(delivery === undefined ? {} : { delivery: { deadlineMs: delivery.deadlineMs } }),
       ...(respond === undefined ? {} : { respond: { status: respond.status } }),
       ...at("routes", name),
     },

@@ -31,6 +31,8 @@ export interface Explanation {
     readonly params: Readonly<Record<string, string>>;
     readonly priority: number;
     readonly timeoutMs?: number;
+    /** The request is queued and delivered later; the client gets 202. */
+    readonly delivery?: { readonly deadlineMs: number };
     /** The route answers by itself. */
     readonly respond?: { readonly status: number };
     readonly origin?: string;

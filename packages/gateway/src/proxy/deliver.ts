@@ -1,3 +1,4 @@
+import type { Importance } from "@headgate/schema";
 import type { Clock } from "../core/clock.ts";
 import { GatewayError } from "../core/errors.ts";
 
@@ -32,6 +33,7 @@ export interface DeliveryTarget {
   readonly hooks: readonly AttemptHook[];
   /** Of the whole exchange. */
   readonly timeoutMs: number | undefined;
+  readonly importance: Importance | undefined;
 }
 
 /** What deliveries need of the thread they run in. */
@@ -101,7 +103,10 @@ class DeliveryRun extends Timed implements Carrier {
     const exchange = this.#exchange;
     exchange.startedMs = clock.now();
     exchange.startedWallMs = clock.wall();
-    wheel.arm(this, exchange.startedMs + timeoutMs);
+    exchange.deadlineMs = exchange.startedMs + timeoutMs;
+    // Clients wait for their answers, and a message does not mind.
+    exchange.importance = this.#target.importance ?? "low";
+    wheel.arm(this, exchange.deadlineMs);
     return new Promise((resolve) => {
       this.#end = (outcome) => {
         if (this.over) return;

@@ -84,6 +84,7 @@ export class WorkerQueue {
     const { live } = this.#options;
     const route = live.router.get(name)?.value ?? new Route(name, { match: [], use: [], priority: 0 }, [], live);
     const found = route.deliversTo(service);
-    return found === undefined ? undefined : { ...found, timeoutMs: route.timeoutMs };
+    const { timeoutMs, resource } = route;
+    return found === undefined ? undefined : { ...found, timeoutMs, importance: resource.importance };
   }
 }
