@@ -19,12 +19,14 @@ const stale: Failure = { error: new GatewayError("HG_UPSTREAM_RESET"), stale: tr
 const timeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT"), stale: false };
 const connectTimeout: Failure = { error: new GatewayError("HG_UPSTREAM_TIMEOUT", { nothingSent: true }), stale: false };
 const busy = (retryAfterMs?: number): Failure => ({ status: 503, retryAfterMs });
+const noRoom: Failure = { error: new GatewayError("HG_OVERLOADED", { nothingSent: true }), stale: false };
 const protocol: Failure = { error: new GatewayError("HG_UPSTREAM_PROTOCOL"), stale: false };
 
 const cases: readonly [string, Failure, Partial<AttemptState>, "retry" | "fail"][] = [
   ["a refused connection of a GET", connect, {}, "retry"],
   ["a refused connection of a POST: nothing was sent", connect, { method: "POST" }, "retry"],
   ["a connection that timed out, of a POST", connectTimeout, { method: "POST" }, "retry"],
+  ["a wait for a connection in vain, of a POST", noRoom, { method: "POST" }, "retry"],
   ["a reset GET", reset, {}, "retry"],
   ["a reset POST: it may have acted", reset, { method: "POST" }, "fail"],
   ["a reset PUT", reset, { method: "PUT" }, "retry"],

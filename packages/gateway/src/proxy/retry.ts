@@ -85,6 +85,9 @@ function reasonOf(failure: Failure): string | undefined {
     case "HG_UPSTREAM_RESET":
     case "HG_UPSTREAM_PROTOCOL":
       return "reset";
+    case "HG_OVERLOADED":
+      // No connection of the instance became free; another one may have some.
+      return "connect";
     case "HG_UPSTREAM_TIMEOUT":
       return failure.error.details.nothingSent === true ? "connect" : "timeout";
     default:

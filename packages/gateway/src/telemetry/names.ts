@@ -87,7 +87,7 @@ export const metrics = {
   },
   retries_total: {
     type: "counter",
-    help: "Attempts after the first, by why the one before failed.",
+    help: "Attempts after the first, by why the one before failed; hedge: it was slow.",
     labels: ["service", "reason"],
   },
   rate_limited_total: {

@@ -89,7 +89,7 @@ export class Pool {
   request(waiter: Waiter): PendingConnection | undefined {
     if (this.#open < this.limits.max) return this.#connect(waiter);
     const overloaded = (): void => {
-      waiter.onFailure(new GatewayError("HG_OVERLOADED", { instance: this.#instance.address }));
+      waiter.onFailure(new GatewayError("HG_OVERLOADED", { instance: this.#instance.address, nothingSent: true }));
     };
     if (this.#queue.length >= this.limits.max * waitersFactor) {
       overloaded();
