@@ -96,6 +96,23 @@ test("a connection that was not given back makes room for the next", async (t) =
   assert.notEqual(await second.ended, first);
 });
 
+test("a wait that is cancelled while a connection is being opened for it gets nothing", async (t) => {
+  const { instance, accepted, ask } = await setup(t, 1);
+  const first = (await ask().ended) as UpstreamConnection; // there is room for one
+  const second = ask();
+  const closed = once(first.socket, "close");
+  first.release(false, 0, 0);
+  await closed;
+  second.pending?.cancel();
+  while (accepted.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  let idle: UpstreamConnection | undefined;
+  while (idle === undefined) {
+    await new Promise((resolve) => setImmediate(resolve));
+    idle = instance.pool.takeIdle();
+  }
+  assert.deepEqual(second.events, []);
+});
+
 test("idle connections are closed after the idle limit, and earlier where the instance announces less", async (t) => {
   const { instance, ask, pass, now } = await setup(t, 4);
   const [a, b] = (await Promise.all([ask().ended, ask().ended])) as [UpstreamConnection, UpstreamConnection]; // there is room

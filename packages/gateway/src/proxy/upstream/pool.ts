@@ -33,6 +33,8 @@ export interface PendingConnection {
 interface Queued {
   readonly waiter: Waiter;
   readonly timer: WheelTimer;
+  /** Its turn has come, and a connection is being opened for it. */
+  opening: PendingConnection | undefined;
 }
 
 /** The connections of one thread to one instance. The last one used is the first one used again. */
@@ -101,21 +103,23 @@ export class Pool {
         this.#drop(queued);
         overloaded();
       }),
+      opening: undefined,
     };
     this.#queue.push(queued);
     this.#wheel.arm(queued.timer, this.#clock.now() + this.limits.connectMs);
     return {
       cancel: () => {
-        this.#drop(queued);
+        if (queued.opening === undefined) this.#drop(queued);
+        else queued.opening.cancel();
       },
     };
   }
 
   /** `keepAliveMs`: what the instance announced, or -1. `nowMs`: about the present. */
   takeBack(connection: UpstreamConnection, keepAliveMs: number, nowMs: number): void {
-    const waiter = this.#nextWaiter();
-    if (waiter !== undefined) {
-      waiter.onConnection(connection);
+    const next = this.#nextQueued();
+    if (next !== undefined) {
+      next.waiter.onConnection(connection);
       return;
     }
     if (this.#closing || keepAliveMs === 0) {
@@ -140,8 +144,8 @@ export class Pool {
     } else {
       this.#activeGauge.add(-1);
     }
-    const waiter = this.#nextWaiter();
-    if (waiter !== undefined) this.#connect(waiter);
+    const next = this.#nextQueued();
+    if (next !== undefined) next.opening = this.#connect(next.waiter);
   }
 
   /** Closes idle connections now and the others when their request is over. */
@@ -196,11 +200,11 @@ export class Pool {
     };
   }
 
-  #nextWaiter(): Waiter | undefined {
+  #nextQueued(): Queued | undefined {
     if (this.#queue.length === 0) return undefined;
     const queued = this.#queue.shift();
     if (queued !== undefined) this.#wheel.disarm(queued.timer);
-    return queued?.waiter;
+    return queued;
   }
 
   #drop(queued: Queued): void {
