@@ -282,3 +282,26 @@ test("a field that a step and an attempt hook both set is sent once, as the hook
   assert.deepEqual(seen?.getAll("authorization"), ["hook"]);
   assert.deepEqual(seen?.getAll("x-forwarded-proto"), ["https"]);
 });
+
+for (const altered of [false, true]) {
+  test(`a hook that sets Host replaces the client's${altered ? ", also where a step changed other fields" : ""}`, async (t) => {
+    const upstream = await polite(t);
+    const proxy = await startProxy(t, {
+      instance: upstream.address,
+      step: {
+        handle: (exchange, next) => {
+          if (altered) exchange.request.headers.delete("x-gone");
+          return next();
+        },
+        attempt: (attempt, next) => {
+          attempt.setHeader("Host", "instance.example");
+          return next();
+        },
+      },
+    });
+    await request(t, proxy.port, "/", { headers: { "x-before": "1", "x-gone": "1", "x-after": "1" } });
+    const [arrived] = upstream.requests();
+    assert.deepEqual(arrived?.getAll("host"), ["instance.example"]);
+    assert.deepEqual(arrived.getAll("x-after"), ["1"]);
+  });
+}

@@ -7,9 +7,7 @@ import type { Wheel } from "../core/wheel.ts";
 import { Timed } from "../core/wheel.ts";
 import type { Carrier, ExchangeRun } from "./carrier.ts";
 import { Exchange, ExchangeRequest } from "./exchange.ts";
-import type { HeadLimits } from "./http1/grammar.ts";
-import { HeadError } from "./http1/grammar.ts";
-import { parseRequestHead, type RequestHead } from "./http1/parse-head.ts";
+import { Fields } from "./http1/fields.ts";
 import { RequestBody } from "./http1/request-body.ts";
 import { fieldLines } from "./http1/write-head.ts";
 import { openBody, openHead, type Delivery, type DeliveryOutcome, type MessageHead } from "./message.ts";
@@ -24,9 +22,6 @@ import type { Service } from "./upstream/service.ts";
 const deliveryMsMax = 5 * 60_000;
 /** An answer's body is read so that its connection can go on, up to so many bytes. */
 const answerBytesMax = 1024 * 1024;
-/** Whatever a client was allowed to send: its head was checked when it came. */
-const headLimits: HeadLimits = { headBytes: 8 * 1024 * 1024, headers: 20_000, uriBytes: 2 * 1024 * 1024 };
-
 /** Where a message goes now; a route or service may have changed since it was queued. */
 export interface DeliveryTarget {
   readonly service: Service;
@@ -58,7 +53,7 @@ export async function deliver(delivery: Delivery, context: DeliverContext): Prom
   try {
     run = new DeliveryRun(delivery, target, context);
   } catch (error) {
-    if (!(error instanceof SealError) && !(error instanceof HeadError)) throw error;
+    if (!(error instanceof SealError)) throw error;
     return { kind: "unreadable", detail: error.message };
   }
   return run.start();
@@ -74,12 +69,11 @@ class DeliveryRun extends Timed implements Carrier {
   run: ExchangeRun | undefined;
   readonly body: RequestBody | undefined;
   readonly #exchange: Exchange;
-  readonly #head: RequestHead;
   readonly #target: DeliveryTarget;
   readonly #context: DeliverContext;
   #end: (outcome: DeliveryOutcome) => void = () => {};
 
-  /** Throws a SealError or a HeadError. */
+  /** Throws a SealError. */
   constructor(delivery: Delivery, target: DeliveryTarget, context: DeliverContext) {
     super();
     this.#target = target;
@@ -87,11 +81,10 @@ class DeliveryRun extends Timed implements Carrier {
     const { id, route } = delivery;
     const head = openHead(context.seal, id, delivery.head);
     const body = delivery.body === undefined ? undefined : openBody(context.seal, id, delivery.body);
-    this.#head = parsedHead(head, body?.length, id);
-    this.#exchange = exchangeOf(head, this.#head, context.makeId);
+    this.#exchange = exchangeOf(head, fieldsOf(head, body?.length, id), body?.length, context.makeId);
     this.#exchange.routeName = route;
     this.#exchange.carrier = this;
-    if (this.#head.framing !== "none" && body !== undefined) {
+    if (body !== undefined && body.length > 0) {
       this.body = new RequestBody(this.#exchange.request);
       this.body.feed(body, 0, body.length);
     }
@@ -123,7 +116,9 @@ class DeliveryRun extends Timed implements Carrier {
 
   requestLines(extraNames: readonly string[] | undefined): string {
     const { headers } = this.#exchange.request;
-    const text = fieldLines(headers, this.#head.fieldsStart, [], extraNames, extraNames);
+    // A Host is never taken out by its name alone.
+    const leaveOut = extraNames?.includes("host") === true ? [headers.indexOf("host", 0)] : [];
+    const text = fieldLines(headers, 0, leaveOut, extraNames, extraNames);
     if (headers.has("host") || extraNames?.includes("host") === true) return text;
     return `${text}host: ${this.#exchange.instanceAddress}\r\n`;
   }
@@ -169,38 +164,53 @@ class DeliveryRun extends Timed implements Carrier {
   }
 }
 
-/** The head as it was when the client sent it, with what belongs to this message. */
-function parsedHead(
-  { method, target, lines, key }: MessageHead,
-  bodyBytes: number | undefined,
-  id: string,
-): RequestHead {
-  // Only HTTP/1.0 may lack a Host.
-  const version = /^host:/im.test(lines) ? "1.1" : "1.0";
+/**
+ * The fields as they were when the client sent them, with what belongs to this message. They are not parsed as a client's
+ * would be: what a step made of them was sent to instances as it is, and still is.
+ */
+function fieldsOf({ lines, key }: MessageHead, bodyBytes: number | undefined, id: string): Fields {
   const length = bodyBytes === undefined ? "" : `content-length: ${bodyBytes}\r\n`;
-  const text = `${method} ${target} HTTP/${version}\r\n${lines}idempotency-key: ${key ?? id}\r\n${length}\r\n`;
-  const bytes = Buffer.from(text, "latin1");
-  const head = parseRequestHead(bytes, 0, bytes.length, headLimits);
-  if (head === undefined) throw new HeadError("HG_BAD_REQUEST", "the stored head is not whole");
-  return head;
+  const raw = `${lines}idempotency-key: ${key ?? id}\r\n${length}\r\n`;
+  const offsets: number[] = [];
+  for (let at = 0; at < raw.length - 2;) {
+    const end = raw.indexOf("\r\n", at);
+    const nameEnd = raw.indexOf(":", at);
+    let valueAt = nameEnd + 1;
+    while (valueAt < end && isBlank(raw, valueAt)) valueAt++;
+    let valueEnd = end;
+    while (valueEnd > valueAt && isBlank(raw, valueEnd - 1)) valueEnd--;
+    if (nameEnd > at && nameEnd < end) offsets.push(at, nameEnd, valueAt, valueEnd);
+    at = end + 2;
+  }
+  return new Fields(raw, offsets);
 }
 
-function exchangeOf({ client }: MessageHead, head: RequestHead, makeId: () => string): Exchange {
-  const target = normalizeTarget(head.target);
-  if (target === undefined) throw new HeadError("HG_BAD_REQUEST", "the stored path is not valid");
+function isBlank(text: string, at: number): boolean {
+  const code = text.charCodeAt(at);
+  return code === 32 || code === 9;
+}
+
+function exchangeOf(
+  { method, target, client }: MessageHead,
+  headers: Fields,
+  bodyBytes: number | undefined,
+  makeId: () => string,
+): Exchange {
+  const query = target.indexOf("?");
+  const path = query < 0 ? target : target.slice(0, query);
   const request = new ExchangeRequest({
-    method: head.method,
-    target: head.target,
-    host: head.host,
-    headers: head.fields,
-    matchPath: target.matchPath,
-    path: target.path,
-    search: target.search,
-    framing: head.framing,
-    contentLength: head.contentLength,
+    method,
+    target,
+    host: (headers.get("host") ?? "").toLowerCase().replace(/:\d*$/, ""),
+    headers,
+    matchPath: normalizeTarget(target)?.matchPath ?? path,
+    path,
+    search: query < 0 ? "" : target.slice(query),
+    framing: bodyBytes === undefined || bodyBytes === 0 ? "none" : "length",
+    contentLength: bodyBytes ?? -1,
   });
   const exchange = new Exchange(request, client, makeId);
-  const requestId = head.fields.get("x-request-id");
+  const requestId = headers.get("x-request-id");
   if (requestId !== undefined && /^[\x21-\x7e]{1,256}$/.test(requestId)) exchange.id = requestId;
   return exchange;
 }

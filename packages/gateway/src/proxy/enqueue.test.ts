@@ -207,6 +207,16 @@ test("a queue that does not answer costs the client 503 and not its patience", a
   assert.match(response.body.toString(), /does not answer/);
 });
 
+test("a client that goes away in the middle of its body leaves nothing in the queue", async (t) => {
+  const { client, handed, proxy } = await open(t);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf of it");
+  await waitFor(() => proxy.gauge("connections active") === 1, { what: "the exchange" });
+  client.reset();
+  await waitFor(() => proxy.finished.length === 1, { what: "the end" });
+  await proxy.atRest();
+  assert.equal(handed.length, 0);
+});
+
 test("a client that goes away before the answer leaves nothing that waits", async (t) => {
   const { client, nth, proxy, queued } = await open(t);
   client.send(post("a"));

@@ -43,6 +43,10 @@ export function forwardingLines(
     );
     forwarded = trustedLines(head, request, client);
   }
+  // A Host is never taken out by its name alone (a client could nominate it), but an attempt may set another.
+  if (head.hostAt >= 0 && extraNames?.includes("host") === true) {
+    leaveOut = [...leaveOut, head.hostAt].sort((a, b) => a - b);
+  }
   // Never 0, which to Envoy means that there is no limit.
   if (remainingMs !== Infinity) forwarded += `${expectedField}: ${Math.max(1, Math.floor(remainingMs))}\r\n`;
   const nominated = extraNames === undefined ? head.nominated : [...(head.nominated ?? []), ...extraNames];

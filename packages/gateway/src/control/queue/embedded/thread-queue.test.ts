@@ -227,6 +227,17 @@ test("closing lets what was asked be answered, and refuses what comes after", as
   assert.equal(threads.length, 1);
 });
 
+test("a thread that hangs holds up the end for five seconds at most", async () => {
+  const { queue, clock } = played();
+  let closed = false;
+  const closing = queue.close().then(() => (closed = true));
+  clock.advance(4_999);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(closed, false);
+  clock.advance(1);
+  await closing;
+});
+
 test("a file that another process has is named, and taken as soon as it is free", async (t) => {
   const directory = temporaryDirectory(t);
   const open = () => new ThreadQueue({ start: queueThreadOf(directory, plenty), timers: systemTimers, log: silentLog });

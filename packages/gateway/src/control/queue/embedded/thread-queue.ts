@@ -9,6 +9,8 @@ import type { FromQueueThread, QueueReply, QueueRequest } from "./serve-queue.ts
 /** Calls under way; more are refused. The workers' own limits are reached before. */
 export const callsMax = 100_000;
 
+/** Longest wait for the last writes. */
+const closeMsMax = 5_000;
 const restartFirstMs = 250;
 const restartMostMs = 30_000;
 
@@ -65,6 +67,7 @@ export class ThreadQueue implements Queue {
   readonly purge: Queue["purge"] = (...args) => this.#call("purge", args);
   readonly stats: Queue["stats"] = (...args) => this.#call("stats", args);
 
+  /** A disk that hangs is not waited for: what it was told is there or not, as after a kill. */
   async close(): Promise<void> {
     this.#stopRestart?.();
     if (this.#thread === undefined) {
@@ -72,7 +75,11 @@ export class ThreadQueue implements Queue {
       return;
     }
     await new Promise<void>((resolve) => {
-      this.#closed = resolve;
+      const stop = this.#options.timers.after(closeMsMax, resolve);
+      this.#closed = () => {
+        stop();
+        resolve();
+      };
       this.#thread?.post({ call: 0, name: "close" });
     });
   }
