@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { pass } from "../../../../../tests/kit/fake-timers.ts";
+import type { GatewayEvent } from "../events.ts";
 import { check, open } from "./monitor.fixtures.ts";
 
 const addresses = ["a:1", "b:1", "c:1"];
@@ -36,12 +37,15 @@ test("whatever happens, what people are shown, what workers see and what was tol
       const { clock, sick, registered, monitor, set, seen, report, events } = bench;
       let used: readonly string[] = [];
       const held = new Map<string, string>();
+      const told = new Chains(events);
       set([], { discover: { etcd: "users" } });
       for (const one of steps) {
         switch (one.do) {
           case "configure":
             used = one.used;
             set(used, { discover: { etcd: "users" }, ...(one.checked ? { healthCheck: check } : {}) });
+            told.read();
+            told.forget(addresses.filter((name) => !used.includes(name)));
             break;
           case "sicken":
             sick.clear();
@@ -72,18 +76,38 @@ test("whatever happens, what people are shown, what workers see and what was tol
           if (!isHeldOpen) assert.equal(seen(name).available, !speaksAgainst.has(state), `${name} is ${state}`);
         }
       }
-      const told = new Map<string, string>();
-      for (const event of events) {
-        assert.ok(event.type === "instance" || event.type === "breaker");
-        const { instance = "", state, before } = event;
-        const key = `${event.type} ${instance}`;
-        // An instance's event leaves out what its breaker's tells, so of those only the breaker's are a chain.
-        if (event.type === "breaker") assert.equal(before, told.get(key) ?? before, `${key} became ${state}`);
-        assert.notEqual(before, state);
-        told.set(key, state);
-      }
+      told.read();
       monitor.stop();
     }),
     { numRuns: 200 },
   );
 });
+
+/** What was told of each breaker, of which each event goes on where the one before ended. */
+class Chains {
+  readonly #events: readonly GatewayEvent[];
+  readonly #last = new Map<string, string>();
+  #read = 0;
+
+  constructor(events: readonly GatewayEvent[]) {
+    this.#events = events;
+  }
+
+  read(): void {
+    for (const event of this.#events.slice(this.#read)) {
+      assert.ok(event.type === "instance" || event.type === "breaker");
+      const { instance = "", state, before } = event;
+      assert.notEqual(before, state);
+      // An instance's event leaves out what its breaker's tells, so of those only the breaker's are a chain.
+      if (event.type !== "breaker") continue;
+      assert.equal(before, this.#last.get(instance) ?? before, `the breaker of ${instance} became ${state}`);
+      this.#last.set(instance, state);
+    }
+    this.#read = this.#events.length;
+  }
+
+  /** With an instance its breaker goes, untold; one of the same address that comes later is another one. */
+  forget(gone: readonly string[]): void {
+    for (const instance of gone) this.#last.delete(instance);
+  }
+}
