@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { seededRandom } from "../kit/clock.ts";
 import { compileCache } from "../kit/command.ts";
-import { launchGateway, simpleDocument, type GatewayProcess } from "../kit/gateway.ts";
+import { simpleDocument, startGateway, type GatewayProcess } from "../kit/gateway.ts";
 import type { Redis } from "../kit/redis.ts";
 import type { Scope } from "../kit/scope.ts";
 import { waitFor } from "../kit/wait.ts";
@@ -125,9 +125,7 @@ class Run {
     });
     const after = this.#gateways[at];
     const options = { document, workers, env: compileCache, ...(after === undefined ? {} : { after }) };
-    const gateway = await launchGateway(this.#scope, options);
-    await untilReady(gateway);
-    this.#gateways[at] = gateway;
+    this.#gateways[at] = await startGateway(this.#scope, options);
   }
 
   /** With Redis every third time Redis itself, else one gateway after the other. */
@@ -276,16 +274,6 @@ class Run {
     assert.equal(report.delivered + report.dead, report.accepted);
     return report;
   }
-}
-
-async function untilReady(gateway: GatewayProcess): Promise<void> {
-  await waitFor(
-    async () => {
-      if (!gateway.running) throw new Error(`the gateway ended at start: ${gateway.logs.stderr}`);
-      return (await fetch(`${gateway.adminUrl}/readyz`).catch(() => undefined))?.status === 200;
-    },
-    { deadlineMs: 30_000, what: () => `the gateway to be ready: ${gateway.logs.stderr}` },
-  );
 }
 
 /** The states of all messages, by id. */
