@@ -289,9 +289,14 @@ test("four threads keep to one limit and one budget and leave nothing behind", a
   await Promise.all(started.map((worker) => worker.terminate()));
   const load = new ServiceLoad(memory, 0, threads);
   assert.deepEqual([load.active, load.retries, load.slots], [0, 0, 0]);
-  for (const { slotsMost, retriesMost, taken } of seen) {
-    assert.ok(slotsMost <= 2 && retriesMost <= 3 && taken > 0, JSON.stringify(seen));
+  for (const { slotsMost, retriesMost } of seen) {
+    assert.ok(slotsMost <= 2 && retriesMost <= 3, JSON.stringify(seen));
   }
+  // Not of each: two that are not running may hold both slots for as long as another one asks.
+  assert.ok(
+    seen.some(({ taken }) => taken > 0),
+    JSON.stringify(seen),
+  );
   const retried = seen.reduce((sum, each) => sum + each.retried, 0);
   assert.ok(retried <= threads * rounds * 0.2 + 10 && retried > 0, `${retried} retries`);
 });
